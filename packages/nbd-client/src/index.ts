@@ -1,1 +1,36 @@
-export {};
+export type { Extent } from './commands/command.ts';
+export type { BlockStatus } from './commands/status-command.ts';
+export { connect, type ConnectOptions } from './connect.ts';
+export {
+  type BlockStatusOptions,
+  type CloseInfo,
+  type CommandOptions,
+  type ConnectionStatistics,
+  NbdConnection,
+  type ReadOptions,
+} from './connection.ts';
+export type { Address, Endpoint } from './endpoint.ts';
+export {
+  NbdCommandError,
+  NbdConnectError,
+  NbdConnectionClosedError,
+  NbdError,
+  NbdNegotiationError,
+  NbdProtocolError,
+  NbdTlsError,
+  NbdUsageError,
+} from './errors.ts';
+export type { ExtentsOptions } from './extents.ts';
+export type { BlockSize } from './option.ts';
+export {
+  NBD_DEFAULT_PORT,
+  NBD_ERROR,
+  NBD_META_BASE_ALLOCATION,
+  NBD_META_QEMU_ALLOCATION_DEPTH,
+  NBD_META_QEMU_DIRTY_BITMAP,
+  NBD_STATE_DIRTY,
+  NBD_STATE_HOLE,
+  NBD_STATE_ZERO,
+} from './protocol/constants.ts';
+export type { HeaderStyle } from './reply-parser.ts';
+export { parseNbdUri } from './uri.ts';

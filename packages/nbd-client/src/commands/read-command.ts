@@ -1,0 +1,57 @@
+import { NbdProtocolError } from '../errors.ts';
+import { NBD_CMD, NBD_CMD_FLAG } from '../protocol/constants.ts';
+import { Command } from './command.ts';
+import { Coverage } from './coverage.ts';
+
+/** Whose memory a READ is received into. */
+export interface Destination {
+  readonly buffer: Uint8Array;
+  /**
+   * Whether the transport may be told to receive into it. It cannot take that back, so memory of a caller who
+   * may abort gets a copy: it is never written after the promise is settled.
+   */
+  readonly direct: boolean;
+}
+
+/** READ: fulfilled only when every byte asked for has arrived exactly once. */
+export class ReadCommand extends Command<void> {
+  readonly type: number = NBD_CMD.READ;
+  readonly #destination: Destination;
+  readonly #coverage: Coverage;
+
+  /** Fills the whole destination from `offset` on. */
+  constructor(offset: number, flags: number, destination: Destination) {
+    super(offset, destination.buffer.length, flags);
+    this.#destination = destination;
+    this.#coverage = new Coverage(offset, this.length);
+  }
+
+  override get payloadBytes(): number {
+    return this.length;
+  }
+
+  override get direct(): boolean {
+    return this.#destination.direct;
+  }
+
+  override data(offset: number, length: number): Uint8Array | null {
+    const at = this.#place(offset, length);
+    return this.settled ? null : this.#destination.buffer.subarray(at, at + length);
+  }
+
+  override hole(offset: number, length: number): void {
+    const at = this.#place(offset, length);
+    if (!this.settled) this.#destination.buffer.fill(0, at, at + length);
+  }
+
+  #place(offset: number, length: number): number {
+    this.#coverage.add(offset, length);
+    if ((this.flags & NBD_CMD_FLAG.DF) !== 0 && this.#coverage.chunks > 1)
+      throw new NbdProtocolError('more than one content chunk in reply to a READ with DF', 'Command flags');
+    return offset - this.offset;
+  }
+
+  protected override result(): void {
+    this.#coverage.prove();
+  }
+}

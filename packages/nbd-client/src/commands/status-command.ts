@@ -1,0 +1,52 @@
+import { NBD_CMD, NBD_CMD_FLAG } from '../protocol/constants.ts';
+import { Command, type Extent, type RawExtent } from './command.ts';
+
+/** The answer to one BLOCK_STATUS: for each selected context its extents, in order from the request's offset. */
+export type BlockStatus = ReadonlyMap<string, readonly Extent[]>;
+
+/**
+ * BLOCK_STATUS: fulfilled only when every selected context was answered exactly once.
+ *
+ * A reply without extents would read as "nothing changed" and cost an incremental backup its data.
+ */
+export class StatusCommand extends Command<BlockStatus> {
+  readonly type: number = NBD_CMD.BLOCK_STATUS;
+  readonly #contexts: ReadonlyMap<number, string>;
+  readonly #answers = new Map<string, readonly Extent[]>();
+
+  /** @param contexts - the selected contexts by the id the server gave them */
+  constructor(offset: number, length: number, flags: number, contexts: ReadonlyMap<number, string>) {
+    super(offset, length, flags);
+    this.#contexts = contexts;
+  }
+
+  override status(contextId: number, raw: readonly RawExtent[]): void {
+    const context = this.#contexts.get(contextId);
+    if (context === undefined) throw this.unexpected(`extents of the unknown context ${contextId}`);
+    if (this.#answers.has(context)) throw this.unexpected(`two status chunks for ${context}`);
+    this.#answers.set(context, this.#checked(context, raw));
+  }
+
+  #checked(context: string, raw: readonly RawExtent[]): readonly Extent[] {
+    if (raw.length === 0) throw this.unexpected(`no extents for ${context}`);
+    const one = (this.flags & NBD_CMD_FLAG.REQ_ONE) !== 0;
+    if (one && raw.length > 1) throw this.unexpected(`${raw.length} extents with REQ_ONE for ${context}`);
+    const end = this.offset + this.length;
+    let offset = this.offset;
+    const extents: Extent[] = [];
+    for (const { length, flags } of raw) {
+      if (length === 0) throw this.unexpected(`an extent of 0 bytes for ${context}`);
+      // Only the last extent may reach beyond the request.
+      if (offset >= end) throw this.unexpected(`an extent beyond the request for ${context}`);
+      extents.push({ offset, length: Math.min(length, end - offset), flags });
+      offset += length;
+    }
+    return extents;
+  }
+
+  protected override result(): BlockStatus {
+    for (const context of this.#contexts.values())
+      if (!this.#answers.has(context)) throw this.unexpected(`no extents for ${context}`);
+    return this.#answers;
+  }
+}

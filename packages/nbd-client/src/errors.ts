@@ -1,0 +1,123 @@
+import { NBD_ERROR, NBD_OPT, NBD_REP, nameOf } from './protocol/constants.ts';
+
+/** What every error of this package has: a stable `code` to test for. Messages may change, codes do not. */
+export abstract class NbdError extends Error {
+  abstract readonly code: string;
+}
+
+/** The caller's mistake, found before anything was sent. The connection stays usable. */
+export class NbdUsageError extends NbdError {
+  static {
+    this.prototype.name = 'NbdUsageError';
+  }
+  readonly code = 'ERR_NBD_USAGE';
+}
+
+/** The server could not be reached, or did not finish its greeting in time. */
+export class NbdConnectError extends NbdError {
+  static {
+    this.prototype.name = 'NbdConnectError';
+  }
+  readonly code = 'ERR_NBD_CONNECT';
+}
+
+/** TLS was asked for and could not be had; nothing was sent in plain text. */
+export class NbdTlsError extends NbdError {
+  static {
+    this.prototype.name = 'NbdTlsError';
+  }
+  readonly code = 'ERR_NBD_TLS';
+}
+
+/** The server refused an option. The connection is closed. */
+export class NbdNegotiationError extends NbdError {
+  static {
+    this.prototype.name = 'NbdNegotiationError';
+  }
+  readonly code = 'ERR_NBD_NEGOTIATION';
+  /** The option refused, one of `NBD_OPT`. */
+  readonly option: number;
+  /** The reply type, one of `NBD_REP`, or null where the server simply hung up. */
+  readonly reply: number | null;
+  /** What the server said, control characters escaped. */
+  readonly serverMessage: string;
+
+  constructor(option: number, reply: number | null, serverMessage: string, what: string) {
+    const answer = reply === null ? 'closed the connection' : nameOf(NBD_REP, 'NBD_REP_', reply);
+    const said = serverMessage === '' ? '' : `: ${serverMessage}`;
+    super(`${what}: ${nameOf(NBD_OPT, 'NBD_OPT_', option)} answered with ${answer}${said}`);
+    this.option = option;
+    this.reply = reply;
+    this.serverMessage = serverMessage;
+  }
+}
+
+/** The server answered one command with an error. Other commands and the connection are not affected. */
+export class NbdCommandError extends NbdError {
+  static {
+    this.prototype.name = 'NbdCommandError';
+  }
+  readonly code = 'ERR_NBD_COMMAND';
+  /** The error value of the wire; `errnoName` gives its name. */
+  readonly errno: number;
+  readonly errnoName: string;
+  /** The command in the specification's spelling, such as `NBD_CMD_READ`. */
+  readonly command: string;
+  /** Of the request, in bytes. */
+  readonly offset: number;
+  readonly length: number;
+  /** Where in the request it happened, if the server said so (NBD_REPLY_TYPE_ERROR_OFFSET). */
+  readonly errorOffset: number | undefined;
+
+  constructor(fields: {
+    errno: number;
+    command: string;
+    offset: number;
+    length: number;
+    serverMessage: string;
+    errorOffset: number | undefined;
+  }) {
+    const errnoName = nameOf(NBD_ERROR, '', fields.errno);
+    const said = fields.serverMessage === '' ? '' : `: ${fields.serverMessage}`;
+    super(
+      `${fields.command} of ${fields.length} bytes at ${fields.offset} failed with ${errnoName} (${fields.errno})${said}`,
+    );
+    this.errno = fields.errno;
+    this.errnoName = errnoName;
+    this.command = fields.command;
+    this.offset = fields.offset;
+    this.length = fields.length;
+    this.errorOffset = fields.errorOffset;
+  }
+}
+
+/** The server broke the specification. The connection is dead, and so is every command in flight. */
+export class NbdProtocolError extends NbdError {
+  static {
+    this.prototype.name = 'NbdProtocolError';
+  }
+  readonly code = 'ERR_NBD_PROTOCOL';
+  /** The section of doc/proto.md that was broken. */
+  readonly section: string;
+
+  constructor(message: string, section: string) {
+    super(`${message} (NBD protocol, section "${section}")`);
+    this.section = section;
+  }
+}
+
+/** The connection ended while the command was waiting, or had ended before it was issued. */
+export class NbdConnectionClosedError extends NbdError {
+  static {
+    this.prototype.name = 'NbdConnectionClosedError';
+  }
+  readonly code = 'ERR_NBD_CLOSED';
+}
+
+/** Text from a peer with control characters made visible, for messages and logs. */
+export function sanitize(text: string): string {
+  return text.replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
+  );
+}

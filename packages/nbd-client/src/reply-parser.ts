@@ -1,0 +1,291 @@
+import type { Command, RawExtent } from './commands/command.ts';
+import { NbdProtocolError } from './errors.ts';
+import {
+  NBD_CMD,
+  NBD_EXTENDED_REPLY_MAGIC,
+  NBD_REPLY_FLAG_DONE,
+  NBD_REPLY_TYPE,
+  NBD_SIMPLE_REPLY_MAGIC,
+  NBD_STRUCTURED_REPLY_MAGIC,
+} from './protocol/constants.ts';
+import { MAX_ERROR_CHUNK_BYTES, MAX_EXTENTS_PER_CHUNK, MAX_STRING_BYTES } from './protocol/limits.ts';
+import { readUint64 } from './protocol/uint64.ts';
+
+/** What the handshake agreed on: it decides the headers of requests and replies. */
+export type HeaderStyle = 'simple' | 'structured' | 'extended';
+
+/** The commands in flight, as the parser needs them. */
+export interface CommandTable {
+  /** @throws NbdProtocolError if no command in flight has this cookie */
+  find(cookieHigh: number, cookieLow: number): Command;
+  /** The last chunk of this command has come. @throws NbdProtocolError if its reply was not whole. */
+  done(command: Command): void;
+}
+
+const SIMPLE_HEADER_BYTES = 16;
+const STRUCTURED_HEADER_BYTES = 20;
+const EXTENDED_HEADER_BYTES = 32;
+const OFFSET_BYTES = 8;
+const HOLE_BYTES = 12;
+
+/** Below this the copy out of the transport's buffer is cheaper than a receive of its own. */
+const DIRECT_MIN_BYTES = 32 * 1024;
+
+interface Chunk {
+  readonly command: Command;
+  readonly type: number;
+  readonly done: boolean;
+}
+
+type Step =
+  | { readonly kind: 'header' }
+  /** The offset in front of a data chunk's content, `length` bytes of which follow. */
+  | { readonly kind: 'data-offset'; readonly chunk: Chunk; readonly length: number }
+  | {
+      readonly kind: 'data';
+      readonly chunk: Chunk;
+      readonly target: Uint8Array | null;
+      readonly direct: boolean;
+      at: number;
+      readonly length: number;
+    }
+  /** A bounded payload that is parsed as a whole. */
+  | { readonly kind: 'body'; readonly chunk: Chunk };
+
+const HEADER: Step = { kind: 'header' };
+
+/**
+ * The bytes of the transmission phase, turned into calls on the commands they answer.
+ *
+ * Does no I/O. Bytes come in through `receive`, or were put by the transport where `target` said and are
+ * announced with `filled`; a message may be cut at any byte. Every violation is an NbdProtocolError, after
+ * which the parser must not be used again. Section "Transmission phase".
+ */
+export class ReplyParser {
+  readonly #style: HeaderStyle;
+  readonly #commands: CommandTable;
+  readonly #headerBytes: number;
+  /** Collects headers, and bodies up to its size. */
+  #collected = Buffer.alloc(EXTENDED_HEADER_BYTES);
+  #have = 0;
+  #need: number;
+  #step: Step = HEADER;
+
+  constructor(style: HeaderStyle, commands: CommandTable) {
+    this.#style = style;
+    this.#commands = commands;
+    this.#headerBytes = style === 'extended' ? EXTENDED_HEADER_BYTES : SIMPLE_HEADER_BYTES;
+    this.#need = this.#headerBytes;
+  }
+
+  /** Whether the bytes so far end at the border of a message. */
+  get idle(): boolean {
+    return this.#step.kind === 'header' && this.#have === 0;
+  }
+
+  /** Where the transport may put the next bytes itself; null if it must hand them to `receive`. */
+  target(): Uint8Array | null {
+    const step = this.#step;
+    if (step.kind !== 'data' || !step.direct || step.target === null) return null;
+    return step.length - step.at >= DIRECT_MIN_BYTES ? step.target.subarray(step.at) : null;
+  }
+
+  /** `count` bytes were put where `target` said. */
+  filled(count: number): void {
+    if (this.#step.kind === 'data') this.#advance(this.#step, count);
+  }
+
+  /** Parses the bytes of `chunk`, which are borrowed for the call. */
+  receive(chunk: Uint8Array): void {
+    let at = 0;
+    while (at < chunk.length) {
+      const step = this.#step;
+      if (step.kind === 'data') {
+        const count = Math.min(step.length - step.at, chunk.length - at);
+        if (step.target !== null && !step.chunk.command.settled)
+          step.target.set(count === chunk.length ? chunk : chunk.subarray(at, at + count), step.at);
+        at += count;
+        this.#advance(step, count);
+      } else {
+        const count = Math.min(this.#need - this.#have, chunk.length - at);
+        this.#collected.set(chunk.subarray(at, at + count), this.#have);
+        this.#have += count;
+        at += count;
+        if (this.#have === this.#need) this.#complete(step);
+      }
+    }
+  }
+
+  #advance(step: Step & { kind: 'data' }, count: number): void {
+    step.at += count;
+    if (step.at === step.length) this.#endOfChunk(step.chunk);
+  }
+
+  #complete(step: Exclude<Step, { kind: 'data' }>): void {
+    switch (step.kind) {
+      case 'header':
+        this.#header();
+        return;
+      case 'data-offset':
+        this.#startData(step.chunk, readUint64(this.#collected, 0), step.length);
+        return;
+      case 'body':
+        this.#body(step.chunk, this.#collected.subarray(0, this.#need));
+        this.#endOfChunk(step.chunk);
+    }
+  }
+
+  #header(): void {
+    const magic = this.#collected.readUInt32BE(0);
+    if (this.#style === 'extended') {
+      if (magic !== NBD_EXTENDED_REPLY_MAGIC) throw badMagic(magic);
+      this.#chunkHeader(readUint64(this.#collected, 24));
+    } else if (magic === NBD_SIMPLE_REPLY_MAGIC) {
+      this.#simpleReply();
+    } else if (magic === NBD_STRUCTURED_REPLY_MAGIC && this.#style === 'structured') {
+      // A structured header is four bytes longer than a simple one; only now is it known which it is.
+      if (this.#need < STRUCTURED_HEADER_BYTES) this.#need = STRUCTURED_HEADER_BYTES;
+      else this.#chunkHeader(this.#collected.readUInt32BE(16));
+    } else {
+      throw badMagic(magic);
+    }
+  }
+
+  #simpleReply(): void {
+    const errno = this.#collected.readUInt32BE(4);
+    const command = this.#find(8);
+    const chunk = { command, type: NBD_REPLY_TYPE.NONE, done: true };
+    if (command.type === NBD_CMD.READ && this.#style === 'structured')
+      throw new NbdProtocolError(
+        'simple reply to a READ after NBD_OPT_STRUCTURED_REPLY',
+        'Simple reply message',
+      );
+    if (errno !== 0) command.error(errno, '');
+    if (errno === 0 && command.type === NBD_CMD.READ) this.#startData(chunk, command.offset, command.length);
+    else this.#endOfChunk(chunk);
+  }
+
+  /** A structured or extended chunk header is whole; its payload has `length` bytes. */
+  #chunkHeader(length: number): void {
+    const command = this.#find(8);
+    const flags = this.#collected.readUInt16BE(4);
+    const type = this.#collected.readUInt16BE(6);
+    const chunk: Chunk = { command, type, done: (flags & NBD_REPLY_FLAG_DONE) !== 0 };
+    if (this.#style === 'extended' && readUint64(this.#collected, 16) !== command.offset)
+      throw new NbdProtocolError(
+        'the offset of an extended reply is not that of its request',
+        'Extended reply chunk message',
+      );
+    if (type === NBD_REPLY_TYPE.NONE) {
+      if (length !== 0 || !chunk.done) throw badLength('NBD_REPLY_TYPE_NONE', length);
+      this.#endOfChunk(chunk);
+    } else if (type === NBD_REPLY_TYPE.OFFSET_DATA) {
+      const content = length - OFFSET_BYTES;
+      if (content <= 0 || content > command.length) throw badLength('NBD_REPLY_TYPE_OFFSET_DATA', length);
+      this.#collect(OFFSET_BYTES, { kind: 'data-offset', chunk, length: content });
+    } else {
+      this.#collect(checkedBodyLength(type, length), { kind: 'body', chunk });
+    }
+  }
+
+  #collect(length: number, step: Step): void {
+    this.#have = 0;
+    this.#need = length;
+    this.#step = step;
+    if (length > this.#collected.length) this.#collected = Buffer.alloc(length);
+  }
+
+  #startData(chunk: Chunk, offset: number, length: number): void {
+    const target = chunk.command.data(offset, length);
+    this.#have = 0;
+    this.#step = { kind: 'data', chunk, target, direct: chunk.command.direct, at: 0, length };
+  }
+
+  #body(chunk: Chunk, body: Buffer): void {
+    const { command, type } = chunk;
+    if (type === NBD_REPLY_TYPE.OFFSET_HOLE) {
+      command.hole(readUint64(body, 0), body.readUInt32BE(8));
+    } else if (type === NBD_REPLY_TYPE.BLOCK_STATUS) {
+      if (this.#style === 'extended') throw badLength('NBD_REPLY_TYPE_BLOCK_STATUS', body.length);
+      command.status(body.readUInt32BE(0), compactExtents(body));
+    } else if (type === NBD_REPLY_TYPE.BLOCK_STATUS_EXT) {
+      if (this.#style !== 'extended') throw badLength('NBD_REPLY_TYPE_BLOCK_STATUS_EXT', body.length);
+      command.status(body.readUInt32BE(0), extendedExtents(body));
+    } else {
+      parseError(command, type, body);
+    }
+  }
+
+  #endOfChunk(chunk: Chunk): void {
+    this.#step = HEADER;
+    this.#have = 0;
+    this.#need = this.#headerBytes;
+    if (this.#collected.length > EXTENDED_HEADER_BYTES) this.#collected = Buffer.alloc(EXTENDED_HEADER_BYTES);
+    if (chunk.done) this.#commands.done(chunk.command);
+  }
+
+  #find(at: number): Command {
+    return this.#commands.find(this.#collected.readUInt32BE(at), this.#collected.readUInt32BE(at + 4));
+  }
+}
+
+/** Checks the length of a payload that is collected whole, before it is allocated. */
+function checkedBodyLength(type: number, length: number): number {
+  const name = `chunk of type ${type}`;
+  if (type === NBD_REPLY_TYPE.OFFSET_HOLE) {
+    if (length !== HOLE_BYTES) throw badLength('NBD_REPLY_TYPE_OFFSET_HOLE', length);
+  } else if (type === NBD_REPLY_TYPE.BLOCK_STATUS) {
+    if (length % 8 !== 4 || length < 12 || length > 4 + 8 * MAX_EXTENTS_PER_CHUNK)
+      throw badLength(name, length);
+  } else if (type === NBD_REPLY_TYPE.BLOCK_STATUS_EXT) {
+    if (length % 16 !== 8 || length < 24 || length > 8 + 16 * MAX_EXTENTS_PER_CHUNK)
+      throw badLength(name, length);
+  } else if (type >= NBD_REPLY_TYPE.ERROR) {
+    const least = type === NBD_REPLY_TYPE.ERROR_OFFSET ? 14 : 6;
+    if (length < least || length > MAX_ERROR_CHUNK_BYTES) throw badLength(name, length);
+  } else {
+    throw new NbdProtocolError(`unknown chunk type ${type}`, 'Structured reply types');
+  }
+  return length;
+}
+
+function compactExtents(body: Buffer): RawExtent[] {
+  const extents: RawExtent[] = [];
+  for (let at = 4; at < body.length; at += 8)
+    extents.push({ length: body.readUInt32BE(at), flags: body.readUInt32BE(at + 4) });
+  return extents;
+}
+
+function extendedExtents(body: Buffer): RawExtent[] {
+  const count = (body.length - 8) / 16;
+  if (body.readUInt32BE(4) !== count)
+    throw new NbdProtocolError(
+      `${body.readUInt32BE(4)} extents announced, ${count} sent`,
+      'NBD_REPLY_TYPE_BLOCK_STATUS_EXT',
+    );
+  const extents: RawExtent[] = [];
+  for (let at = 8; at < body.length; at += 16)
+    extents.push({ length: readUint64(body, at), flags: readUint64(body, at + 8) });
+  return extents;
+}
+
+/** Any type with the error bit, known or not, has an errno and a message; only type 0x8002 has an offset. */
+function parseError(command: Command, type: number, body: Buffer): void {
+  const errno = body.readUInt32BE(0);
+  const messageBytes = body.readUInt16BE(4);
+  const rest = body.length - 6 - messageBytes;
+  const hasOffset = type === NBD_REPLY_TYPE.ERROR_OFFSET;
+  if (messageBytes > MAX_STRING_BYTES || rest < (hasOffset ? OFFSET_BYTES : 0))
+    throw badLength(`chunk of type ${type}`, body.length);
+  if (errno === 0) throw new NbdProtocolError('error chunk with error value 0', 'NBD_REPLY_TYPE_ERROR');
+  const message = body.toString('utf8', 6, 6 + messageBytes);
+  command.error(errno, message, hasOffset ? readUint64(body, 6 + messageBytes) : undefined);
+}
+
+function badMagic(magic: number): NbdProtocolError {
+  return new NbdProtocolError(`reply magic 0x${magic.toString(16)}`, 'Transmission phase');
+}
+
+function badLength(what: string, length: number): NbdProtocolError {
+  return new NbdProtocolError(`${what} with a payload of ${length} bytes`, 'Structured reply types');
+}

@@ -1,0 +1,24 @@
+/** Takes what a transport receives. */
+export interface Receiver {
+  /** Memory for the next bytes, or null to have them through `receive`. */
+  target(): Uint8Array | null;
+  /** `count` bytes were written to what `target` returned last. */
+  filled(count: number): void;
+  /** Bytes that are borrowed for the call. */
+  receive(chunk: Uint8Array): void;
+  /** The transport has ended, by an error or by the peer. Called once, last. */
+  ended(error: Error | undefined): void;
+}
+
+/** A connected byte stream. */
+export interface Transport {
+  /** Who takes the bytes from now on. */
+  receiver: Receiver;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  write(bytes: Uint8Array): void;
+  /** Says goodbye after what was written. */
+  end(): void;
+  /** Drops the connection; `ended` follows. */
+  destroy(): void;
+}

@@ -1,0 +1,92 @@
+import { checkEndpoint, type Address, type Endpoint } from './endpoint.ts';
+import { NbdUsageError } from './errors.ts';
+
+const SCHEMES = ['nbd', 'nbd+unix'] as const;
+/** scheme "://" authority path "?" query "#" fragment: RFC 3986, appendix B. */
+const URI = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?$/is;
+const AUTHORITY = /^(?:([^@]*)@)?(\[[^\]]*\]|[^:[\]]*)(?::([0-9]*))?$/;
+
+interface Parts {
+  readonly uri: string;
+  readonly authority: string;
+  readonly path: string;
+  readonly parameters: ReadonlyMap<string, string>;
+}
+
+/**
+ * Parses an NBD URI: doc/uri.md of NetworkBlockDevice/nbd.
+ *
+ * By hand and not with `URL`, which collapses `/../` in an export name and turns `+` in a socket path into a
+ * space. The export is the path without its first slash, percent-decoded.
+ *
+ * @throws NbdUsageError that names what is wrong; unknown query parameters are an error
+ */
+export function parseNbdUri(uri: string): Endpoint {
+  const match = URI.exec(uri);
+  if (match === null)
+    throw fail(uri, 'it does not have the form scheme://[host[:port]]/[export][?socket=PATH]');
+  const [, scheme = '', authority = '', path = '', query, fragment] = match;
+  if (fragment !== undefined) throw fail(uri, 'it has a fragment; write %23 for # in a name');
+  const parts = { uri, authority, path, parameters: parseQuery(uri, query) };
+  const endpoint = { address: parseAddress(scheme.toLowerCase(), parts), exportName: parseExport(parts) };
+  checkEndpoint(endpoint);
+  return endpoint;
+}
+
+function parseAddress(scheme: string, parts: Parts): Address {
+  const { uri, parameters } = parts;
+  const socket = parameters.get('socket');
+  for (const name of parameters.keys())
+    if (name !== 'socket') throw fail(uri, `the query parameter ${JSON.stringify(name)} is unknown`);
+  switch (scheme) {
+    case 'nbd':
+      if (socket !== undefined) throw fail(uri, 'socket= goes with nbd+unix');
+      return parseHost(parts);
+    case 'nbd+unix':
+      if (parts.authority !== '') throw fail(uri, 'nbd+unix takes no host');
+      if (socket === undefined) throw fail(uri, 'nbd+unix needs ?socket=PATH');
+      return { path: socket };
+    default:
+      throw fail(uri, `the scheme ${scheme} is not one of ${SCHEMES.join(', ')}`);
+  }
+}
+
+function parseHost({ uri, authority }: Parts): Address {
+  const match = AUTHORITY.exec(authority);
+  if (match === null) throw fail(uri, `the authority ${JSON.stringify(authority)} is not [host][:port]`);
+  const [, user, host = '', port] = match;
+  if (user !== undefined) throw fail(uri, 'a user name is only used with TLS');
+  const name = host.startsWith('[') ? host.slice(1, -1) : decode(uri, host);
+  return {
+    host: name === '' ? 'localhost' : name,
+    ...(port === undefined || port === '' ? {} : { port: Number(port) }),
+  };
+}
+
+function parseExport({ uri, path }: Parts): string {
+  return decode(uri, path.startsWith('/') ? path.slice(1) : path);
+}
+
+function parseQuery(uri: string, query: string | undefined): Map<string, string> {
+  const parameters = new Map<string, string>();
+  if (query === undefined || query === '') return parameters;
+  for (const part of query.split('&')) {
+    const [name = '', ...value] = part.split('=');
+    const key = decode(uri, name).toLowerCase();
+    if (parameters.has(key)) throw fail(uri, `the query parameter ${JSON.stringify(key)} is there twice`);
+    parameters.set(key, decode(uri, value.join('=')));
+  }
+  return parameters;
+}
+
+function decode(uri: string, text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw fail(uri, `${JSON.stringify(text)} is not valid percent-encoding of UTF-8`);
+  }
+}
+
+function fail(uri: string, why: string): NbdUsageError {
+  return new NbdUsageError(`not a usable NBD URI: ${JSON.stringify(uri)}: ${why}`);
+}
