@@ -1,1 +1,16 @@
-export {};
+export { addBitmap, convertToRaw, createImage, imageIo } from './images.ts';
+export type { ConvertOptions, Fill, ImageFormat, ImageOptions } from './images.ts';
+export { startLibvirtd } from './libvirtd.ts';
+export type { LibvirtdOptions, PrivateLibvirtd } from './libvirtd.ts';
+export { startNbdkit, startNbdServer, startQemuNbd } from './nbd-servers.ts';
+export type { NbdkitOptions, NbdServer, NbdTransport, QemuNbdOptions } from './nbd-servers.ts';
+export { isRunning } from './proc-table.ts';
+export { endProcesses, run, runAny, startChild, waitUntil } from './processes.ts';
+export type { Child, ChildExit, ChildOptions, RunResult } from './processes.ts';
+export { leftovers } from './registry.ts';
+export { commandPath, findCommand, requireServers } from './requirements.ts';
+export type { ServerRequirement } from './requirements.ts';
+export { makeTemporaryFolder } from './temporary-folder.ts';
+export type { TemporaryFolder } from './temporary-folder.ts';
+export { giveTo, unprivilegedUser } from './user.ts';
+export type { User } from './user.ts';
