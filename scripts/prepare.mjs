@@ -1,0 +1,195 @@
+// Brings a bare clone to the point where it can run: system packages, npm packages, build.
+// Uses nothing but Node itself, because it runs before anything is installed.
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = fileURLToPath(new URL('..', import.meta.url));
+
+const OLDEST_NODE = [20, 19];
+const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/local/bin', '/usr/bin', '/bin'];
+const POLICY = '/usr/sbin/policy-rc.d';
+
+/** A step that cannot go on; the message is all the user has to know. */
+export class PrepareError extends Error {}
+
+const hasCommand = (name) =>
+  [...(process.env.PATH ?? '').split(delimiter), ...SYSTEM_FOLDERS].some((folder) => {
+    try {
+      accessSync(join(folder, name), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+
+/** libvirtd's driver for QEMU is a plugin in a package of its own. */
+function hasQemuDriver() {
+  const folders = ['/usr/lib', '/usr/lib64', '/usr/local/lib'].filter((folder) => existsSync(folder));
+  const nested = existsSync('/usr/lib')
+    ? readdirSync('/usr/lib').filter((name) => name.includes('-linux-'))
+    : [];
+  return [...folders, ...nested.map((name) => join('/usr/lib', name))].some((folder) =>
+    existsSync(join(folder, 'libvirt/connection-driver/libvirt_driver_qemu.so')),
+  );
+}
+
+const command = (name, debianPackage) => ({ name, debianPackage, present: () => hasCommand(name) });
+
+const FOR_DEMO = [
+  command('libvirtd', 'libvirt-daemon'),
+  { name: "libvirt's QEMU driver", debianPackage: 'libvirt-daemon-driver-qemu', present: hasQemuDriver },
+  command('qemu-system-x86_64', 'qemu-system-x86'),
+  command('qemu-img', 'qemu-utils'),
+  command('qemu-io', 'qemu-utils'),
+];
+
+const REQUIREMENTS = {
+  demo: FOR_DEMO,
+  verify: [
+    ...FOR_DEMO,
+    command('qemu-nbd', 'qemu-utils'),
+    command('qemu-storage-daemon', 'qemu-system-common'),
+    command('virsh', 'libvirt-clients'),
+    command('nbdkit', 'nbdkit'),
+    command('nbdinfo', 'libnbd-bin'),
+    command('nbdcopy', 'libnbd-bin'),
+  ],
+};
+
+const say = (text) => process.stderr.write(`${text}\n`);
+
+function checkNode() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1])) return;
+  throw new PrepareError(
+    `Node ${OLDEST_NODE.join('.')} or newer is needed; this is Node ${process.versions.node}.`,
+  );
+}
+
+/** Runs a command with its output on stderr. Signals wait until it has ended, so that clean-up happens. */
+function runStep(program, args, env = process.env) {
+  const result = spawnSync(program, args, { cwd: root, env, stdio: ['ignore', 2, 2] });
+  const line = [program, ...args].join(' ');
+  if (result.error) throw new PrepareError(`"${line}" could not be started: ${result.error.message}`);
+  if (result.signal) throw new PrepareError(`"${line}" was ended by ${result.signal}.`);
+  if (result.status !== 0) throw new PrepareError(`"${line}" failed with exit status ${result.status}.`);
+}
+
+function isDebian() {
+  try {
+    const release = readFileSync('/etc/os-release', 'utf8');
+    return /^ID(_LIKE)?=.*\b(debian|ubuntu)\b/m.test(release) && hasCommand('apt-get');
+  } catch {
+    return false;
+  }
+}
+
+/** Debian starts the services of a freshly installed package, unless this file says no. We need none. */
+function withoutServiceStart(action) {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+  let received;
+  const hold = (signal) => {
+    received = signal;
+  };
+  const own = !existsSync(POLICY);
+  for (const signal of signals) process.on(signal, hold);
+  try {
+    if (own) writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+    action();
+  } finally {
+    if (own) rmSync(POLICY, { force: true });
+    for (const signal of signals) process.removeListener(signal, hold);
+    if (received) process.kill(process.pid, received);
+  }
+}
+
+function installPackages(packages) {
+  say(`Installing the missing system packages: ${packages.join(' ')}`);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  withoutServiceStart(() => {
+    runStep('apt-get', ['update', '-q'], env);
+    runStep('apt-get', ['install', '-q', '-y', '--no-install-recommends', ...packages], env);
+  });
+}
+
+function prepareSystem(purpose) {
+  const requirements = REQUIREMENTS[purpose];
+  const missing = requirements.filter(({ present }) => !present());
+  if (missing.length === 0) return;
+  const names = missing.map(({ name }) => name).join(', ');
+  if (!isDebian()) {
+    throw new PrepareError(`Missing on this machine: ${names}. Install them and start again.`);
+  }
+  const packages = [...new Set(missing.map(({ debianPackage }) => debianPackage))];
+  if (process.getuid?.() !== 0) {
+    const line = `sudo apt-get install -y --no-install-recommends ${packages.join(' ')}`;
+    throw new PrepareError(
+      `Missing on this machine: ${names}. Install them with\n\n  sudo apt-get update && ${line}\n\nand start again.`,
+    );
+  }
+  installPackages(packages);
+  const still = requirements.filter(({ present }) => !present()).map(({ name }) => name);
+  if (still.length > 0) {
+    throw new PrepareError(`Still missing after the installation: ${still.join(', ')}.`);
+  }
+}
+
+function readLock(path) {
+  try {
+    return JSON.parse(readFileSync(join(root, path), 'utf8')).packages ?? {};
+  } catch {
+    return undefined;
+  }
+}
+
+/** True when node_modules holds exactly what the lock file asks for, as far as npm's own record tells. */
+function modulesAgreeWithLock() {
+  const wanted = readLock('package-lock.json');
+  const installed = readLock('node_modules/.package-lock.json');
+  if (wanted === undefined || installed === undefined) return false;
+  const ofRegistry = Object.entries(wanted).filter(
+    ([path, entry]) => path.includes('node_modules/') && !entry.link,
+  );
+  const complete = ofRegistry.every(([path, entry]) => {
+    const present = installed[path];
+    // Binaries for other platforms, and what only those need, are in the lock file and not in the folder.
+    if (present === undefined) return entry.optional === true;
+    if (!(entry.os ?? [process.platform]).includes(process.platform)) return false;
+    if (!(entry.cpu ?? [process.arch]).includes(process.arch)) return false;
+    return (
+      present.version === entry.version &&
+      present.integrity === entry.integrity &&
+      existsSync(join(root, path))
+    );
+  });
+  const linked = Object.entries(wanted).every(
+    ([path, entry]) => !entry.link || existsSync(join(root, path, 'package.json')),
+  );
+  return complete && linked && Object.keys(installed).every((path) => path in wanted);
+}
+
+function npm(...args) {
+  // Under `npm run` this is the npm that runs us; otherwise the one in PATH.
+  const path = process.env.npm_execpath;
+  if (path?.endsWith('.js')) runStep(process.execPath, [path, ...args]);
+  else runStep('npm', args);
+}
+
+/**
+ * Does what is missing for `for`: 'demo' or 'verify', and nothing when all is there.
+ * `build: false` leaves the compilation to the caller.
+ * Throws PrepareError with a message for the user.
+ */
+export function prepare({ for: purpose, build = true }) {
+  checkNode();
+  prepareSystem(purpose);
+  if (!modulesAgreeWithLock()) {
+    say('Installing the npm packages (npm ci)');
+    npm('ci', '--include=dev', '--no-audit', '--no-fund');
+  }
+  if (!build) return;
+  say('Building (npm run build)');
+  npm('run', '--silent', 'build');
+}
