@@ -14,3 +14,15 @@ export { makeTemporaryFolder } from './temporary-folder.ts';
 export type { TemporaryFolder } from './temporary-folder.ts';
 export { giveTo, unprivilegedUser } from './user.ts';
 export type { User } from './user.ts';
+export { assertSameContent, compareFiles } from './compare-files.ts';
+export type { Comparison } from './compare-files.ts';
+export { defineDomain } from './domain.ts';
+export type {
+  DiskSpec,
+  DomainConnection,
+  DomainDisk,
+  DomainHandle,
+  DomainSpec,
+  TestDomain,
+} from './domain.ts';
+export { virsh, virshConnection } from './virsh.ts';
