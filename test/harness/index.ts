@@ -2,8 +2,14 @@ export { addBitmap, convertToRaw, createImage, imageIo } from './images.ts';
 export type { ConvertOptions, Fill, ImageFormat, ImageOptions } from './images.ts';
 export { startLibvirtd } from './libvirtd.ts';
 export type { LibvirtdOptions, PrivateLibvirtd } from './libvirtd.ts';
-export { startNbdkit, startNbdServer, startQemuNbd } from './nbd-servers.ts';
-export type { NbdkitOptions, NbdServer, NbdTransport, QemuNbdOptions } from './nbd-servers.ts';
+export { startNbdkit, startNbdServer, startQemuNbd, startStorageDaemon } from './nbd-servers.ts';
+export type {
+  NbdkitOptions,
+  NbdServer,
+  NbdTransport,
+  QemuNbdOptions,
+  StorageDaemonOptions,
+} from './nbd-servers.ts';
 export { isRunning } from './proc-table.ts';
 export { endProcesses, run, runAny, startChild, waitUntil } from './processes.ts';
 export type { Child, ChildExit, ChildOptions, RunResult } from './processes.ts';

@@ -178,3 +178,28 @@ export function startNbdkit(options: NbdkitOptions): Promise<NbdServer> {
     ...(options.parameters ?? []),
   ]);
 }
+
+export interface StorageDaemonOptions {
+  /** `--blockdev` values in order. */
+  readonly blockdevs: readonly string[];
+  /** Node name that is exported. */
+  readonly node: string;
+  readonly exportName?: string;
+  readonly writable?: boolean;
+  /** Options before the block devices, e.g. `--object throttle-group,…` or `--chardev` and `--monitor`. */
+  readonly args?: readonly string[];
+}
+
+/** Serves one block node with qemu-storage-daemon on a unix socket until stopped. */
+export function startStorageDaemon(options: StorageDaemonOptions): Promise<NbdServer> {
+  const { exportName = '', node } = options;
+  const writable = options.writable === true ? 'on' : 'off';
+  return startNbdServer('qemu-storage-daemon', 'unix', exportName, ({ path }) => [
+    ...(options.args ?? []),
+    ...options.blockdevs.flatMap((blockdev) => ['--blockdev', blockdev]),
+    '--nbd-server',
+    `addr.type=unix,addr.path=${path},max-connections=0`,
+    '--export',
+    `type=nbd,id=e0,node-name=${node},name=${exportName},writable=${writable}`,
+  ]);
+}

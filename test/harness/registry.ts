@@ -52,8 +52,10 @@ function endEverythingNow(): void {
   for (const [pid, { startTime }] of children) if (isRunning(pid, startTime)) pids.add(pid);
   // The daemons go first, so that they can start nothing more; then what they had started.
   killAll(pids);
-  for (const folder of folders) {
+  // Also what a faulty stop() left running after it had removed the folder.
+  for (const folder of everMade)
     killAll(new Set(processesWithEnvironmentBelow(folder).map(({ pid }) => pid)));
+  for (const folder of folders) {
     try {
       rmSync(folder, { recursive: true, force: true });
     } catch {

@@ -12,10 +12,11 @@ import {
   run,
   startNbdkit,
   startQemuNbd,
+  startStorageDaemon,
   type NbdServer,
 } from '../harness/index.ts';
 
-const servers = requireServers('qemu-nbd', 'qemu-img', 'nbdkit', 'nbdinfo');
+const servers = requireServers('qemu-nbd', 'qemu-img', 'nbdkit', 'nbdinfo', 'nbdcopy', 'qemu-storage-daemon');
 const MiB = 1024 * 1024;
 
 async function nbdinfo(server: NbdServer, ...args: string[]): Promise<string> {
@@ -71,6 +72,19 @@ describe.skipIf(servers.skip)(servers.title('NBD server launchers'), () => {
     expect(await nbdinfo(server, '--size')).toBe(`${MiB}\n`);
     const read = run(commandPath('nbdcopy'), [server.uri, 'null:']);
     await expect(read).rejects.toThrow(/Input\/output error/);
+  });
+
+  test('qemu-storage-daemon serves a throttled node', async () => {
+    await using server = await startStorageDaemon({
+      args: ['--object', 'throttle-group,id=tg,x-bps-read=8388608'],
+      blockdevs: [
+        'driver=null-co,node-name=n,size=1048576,read-zeroes=on',
+        'driver=throttle,node-name=t,throttle-group=tg,file=n',
+      ],
+      node: 't',
+      exportName: 'vda',
+    });
+    expect(await nbdinfo(server, '--size')).toBe(`${MiB}\n`);
   });
 
   test('a server that does not come up is an error that says why', async () => {
