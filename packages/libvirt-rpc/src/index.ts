@@ -1,1 +1,65 @@
-export {};
+export { Checkpoint } from './checkpoint.ts';
+export type { Fields, FieldType, StructOf } from './codec/field-type.ts';
+export type { CheckpointRef, DomainRef, NetworkRef } from './codec/struct-types.ts';
+export { type TypedParameter, typedParameterMap, type TypedValue } from './codec/typed-parameter.ts';
+export { connect, type ConnectOptions } from './connect.ts';
+export { Connection, type DomainEventsOptions } from './connection.ts';
+export {
+  type BlockInfo,
+  Domain,
+  type DomainInfo,
+  type DomainState,
+  type JobInfo,
+  type JobStats,
+} from './domain.ts';
+export {
+  LibvirtAuthError,
+  LibvirtConnectError,
+  LibvirtConnectionClosedError,
+  LibvirtEventOverflowError,
+  LibvirtFailure,
+  LibvirtProtocolError,
+  LibvirtTimeoutError,
+  LibvirtUsageError,
+} from './errors.ts';
+export type {
+  BlockJob2Event,
+  DomainEventKind,
+  DomainEvents,
+  JobCompletedEvent,
+  LifecycleEvent,
+} from './events/domain-event.ts';
+export { DomainEventStream } from './events/domain-event-stream.ts';
+export { LibvirtError, type VirError } from './libvirt-error.ts';
+export { procedures } from './procedures/procedures.ts';
+export type { ArgsOf, Procedure, ReplyOf } from './procedures/row.ts';
+export { virTypedParameterType } from './protocol/constants.ts';
+export {
+  virConnectDomainEventBlockJobStatus,
+  virConnectListAllDomainsFlags,
+  virDomainAbortJobFlagsValues,
+  virDomainAgentResponseTimeoutValues,
+  virDomainBackupBeginFlags,
+  virDomainBlockJobType,
+  virDomainBlockResizeFlags,
+  virDomainCheckpointCreateFlags,
+  virDomainCheckpointDeleteFlags,
+  virDomainCheckpointListFlags,
+  virDomainCheckpointXMLFlags,
+  virDomainCreateFlags,
+  virDomainDefineFlags,
+  virDomainDestroyFlagsValues,
+  virDomainEventID,
+  virDomainEventType,
+  virDomainGetJobStatsFlags,
+  virDomainJobOperation,
+  virDomainJobType,
+  virDomainQemuMonitorCommandFlags,
+  virDomainState,
+  virDomainUndefineFlagsValues,
+  virDomainXMLFlags,
+} from './protocol/domain-constants.ts';
+export { virErrorNumber } from './protocol/error-numbers.ts';
+export type { KeepaliveOptions } from './rpc/keepalive.ts';
+export type { CallOptions } from './rpc/pending-call.ts';
+export type { CloseInfo } from './rpc/session.ts';

@@ -1,0 +1,134 @@
+import { homedir } from 'node:os';
+import { authenticate } from './authenticate.ts';
+import { Connection, type ConnectionLimits } from './connection.ts';
+import { dial } from './dial.ts';
+import { LibvirtConnectError, LibvirtUsageError } from './errors.ts';
+import { connectProcedures } from './procedures/connect.ts';
+import { VIR_DRV_FEATURE, virConnectFlags } from './protocol/constants.ts';
+import type { KeepaliveOptions } from './rpc/keepalive.ts';
+import { RpcSession, type SessionOptions } from './rpc/session.ts';
+import type { Receiver } from './transport.ts';
+import { parseUri, type Target } from './uri.ts';
+
+export interface ConnectOptions {
+  /** Gives up connecting; has no effect once `connect` has returned. */
+  readonly signal?: AbortSignal;
+  /** For dialling, authentication and opening. Default 30,000. */
+  readonly connectTimeoutMs?: number;
+  /** For calls without a timeout of their own; 0: never. Default 60,000: a job lock alone may take 30,000. */
+  readonly callTimeoutMs?: number;
+  /** For `close` to finish what is under way. Default 5,000. */
+  readonly closeTimeoutMs?: number;
+  /** Only calls that change nothing are permitted. Default false. */
+  readonly readOnly?: boolean;
+  /** Default: a ping after every 5,000 ms of silence, 5 of which may stay unanswered. */
+  readonly keepalive?: KeepaliveOptions;
+  /** Events that wait in one stream to be taken. Default 1,024. */
+  readonly eventQueueLimit?: number;
+}
+
+const DEFAULTS = {
+  connectTimeoutMs: 30_000,
+  callTimeoutMs: 60_000,
+  closeTimeoutMs: 5_000,
+  eventQueueLimit: 1024,
+};
+
+const KEEPALIVE_DEFAULTS = { intervalMs: 5_000, count: 5 };
+
+/** Options for which 0 means never. */
+const MAY_BE_ZERO: readonly string[] = ['callTimeoutMs', 'intervalMs'];
+
+/** The longest delay of a Node timer. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+interface Plan extends SessionOptions, ConnectionLimits {
+  readonly uri: string;
+  readonly target: Target;
+  readonly readOnly: boolean;
+}
+
+/**
+ * Connects to a libvirt daemon and opens a hypervisor connection in it.
+ *
+ * @param uri - such as `qemu:///system`, `qemu:///session` or `qemu+unix:///session?socket=/path`; default: the
+ * environment's `LIBVIRT_DEFAULT_URI`
+ * @throws LibvirtUsageError (the URI is wrong or not supported), LibvirtConnectError (nobody there, or too
+ * late), LibvirtAuthError, LibvirtError (the daemon refused), LibvirtProtocolError, or the signal's reason
+ */
+export async function connect(uri?: string, options: ConnectOptions = {}): Promise<Connection> {
+  const limits = checked(DEFAULTS, options);
+  const plan: Plan = {
+    ...makePlan(uri, options.readOnly ?? false),
+    ...limits,
+    keepalive: checkedKeepalive(options),
+  };
+  const timeout = AbortSignal.timeout(limits.connectTimeoutMs);
+  const signal = options.signal === undefined ? timeout : AbortSignal.any([timeout, options.signal]);
+  try {
+    return await open(plan, signal);
+  } catch (error) {
+    if (!timeout.aborted || error !== timeout.reason) throw error;
+    throw new LibvirtConnectError(`no connection to ${plan.uri} within ${limits.connectTimeoutMs} ms`, {
+      cause: error,
+    });
+  }
+}
+
+function makePlan(given: string | undefined, readOnly: boolean): Pick<Plan, 'uri' | 'target' | 'readOnly'> {
+  const uri = given ?? process.env['LIBVIRT_DEFAULT_URI'] ?? '';
+  if (uri === '') throw new LibvirtUsageError('no URI was given, and LIBVIRT_DEFAULT_URI is not set');
+  const target = parseUri(uri, readOnly, {
+    isRoot: process.geteuid?.() === 0,
+    runtimeDir: process.env['XDG_RUNTIME_DIR'],
+    home: homedir(),
+  });
+  return { uri, target, readOnly };
+}
+
+async function open(plan: Plan, signal: AbortSignal): Promise<Connection> {
+  const transport = await dial(plan.target.socketPaths, nobody, signal);
+  const session = new RpcSession(transport, plan);
+  try {
+    const options = { signal, timeoutMs: 0 };
+    await authenticate(session, options);
+    if (plan.keepalive.intervalMs > 0) {
+      const feature = VIR_DRV_FEATURE.VIR_DRV_FEATURE_PROGRAM_KEEPALIVE;
+      await session.call(connectProcedures.connectSupportsFeature, { feature }, options);
+    }
+    const flags = plan.readOnly ? virConnectFlags.VIR_CONNECT_RO : 0;
+    await session.call(connectProcedures.connectOpen, { name: plan.target.remoteName, flags }, options);
+    return new Connection(plan.uri, session, plan);
+  } catch (error) {
+    session.destroy();
+    throw error;
+  }
+}
+
+/** Until the session is there; nothing can arrive before. */
+const nobody: Receiver = {
+  receive: () => undefined,
+  drained: () => undefined,
+  ended: () => undefined,
+};
+
+function checkedKeepalive({ keepalive = {} }: ConnectOptions): Required<KeepaliveOptions> {
+  return checked(KEEPALIVE_DEFAULTS, keepalive);
+}
+
+function checked<T extends Record<string, number>>(
+  defaults: T,
+  options: { readonly [Name in keyof T]?: number },
+): T {
+  const limits: Record<string, number> = { ...defaults };
+  for (const name of Object.keys(defaults)) {
+    const value = options[name] ?? defaults[name];
+    const least = MAY_BE_ZERO.includes(name) ? 0 : 1;
+    if (!Number.isSafeInteger(value) || value === undefined || value < least || value > MAX_TIMER_MS)
+      throw new LibvirtUsageError(
+        `${name} is ${String(value)}, not an integer from ${least} to ${MAX_TIMER_MS}`,
+      );
+    limits[name] = value;
+  }
+  return limits as T;
+}

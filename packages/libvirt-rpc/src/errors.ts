@@ -1,0 +1,70 @@
+import { sanitize } from './sanitize.ts';
+
+/** What every error of this package has: a stable `code` to test for. Messages may change, codes do not. */
+export abstract class LibvirtFailure extends Error {
+  abstract readonly code: string;
+}
+
+/** The caller's mistake, or something not supported here, found before anything was sent. */
+export class LibvirtUsageError extends LibvirtFailure {
+  static {
+    this.prototype.name = 'LibvirtUsageError';
+  }
+  readonly code = 'ERR_LIBVIRT_USAGE';
+}
+
+/** The daemon could not be reached, or the connection could not be opened in time. */
+export class LibvirtConnectError extends LibvirtFailure {
+  static {
+    this.prototype.name = 'LibvirtConnectError';
+  }
+  readonly code = 'ERR_LIBVIRT_CONNECT';
+}
+
+/** The daemon wants an authentication that failed or is not supported. */
+export class LibvirtAuthError extends LibvirtFailure {
+  static {
+    this.prototype.name = 'LibvirtAuthError';
+  }
+  readonly code = 'ERR_LIBVIRT_AUTH';
+}
+
+/** The daemon broke the protocol. The connection is dead, and so is every call in flight. */
+export class LibvirtProtocolError extends LibvirtFailure {
+  static {
+    this.prototype.name = 'LibvirtProtocolError';
+  }
+  readonly code = 'ERR_LIBVIRT_PROTOCOL';
+
+  /** @param message - may hold strings from the peer: control characters are escaped here */
+  constructor(message: string, options?: ErrorOptions) {
+    super(sanitize(message), options);
+  }
+}
+
+/** The connection ended while the call was waiting, or had ended before it was made. */
+export class LibvirtConnectionClosedError extends LibvirtFailure {
+  static {
+    this.prototype.name = 'LibvirtConnectionClosedError';
+  }
+  readonly code = 'ERR_LIBVIRT_CLOSED';
+}
+
+/**
+ * No answer within the call's `timeoutMs`. The daemon may still carry it out: the protocol knows no cancel.
+ * The connection stays usable.
+ */
+export class LibvirtTimeoutError extends LibvirtFailure {
+  static {
+    this.prototype.name = 'LibvirtTimeoutError';
+  }
+  readonly code = 'ERR_LIBVIRT_TIMEOUT';
+}
+
+/** Events arrived faster than they were taken, and some are lost: state must be read anew. */
+export class LibvirtEventOverflowError extends LibvirtFailure {
+  static {
+    this.prototype.name = 'LibvirtEventOverflowError';
+  }
+  readonly code = 'ERR_LIBVIRT_EVENT_OVERFLOW';
+}

@@ -1,0 +1,130 @@
+import { LibvirtFailure } from './errors.ts';
+import type { DomainRef, NetworkRef } from './codec/struct-types.ts';
+import { errorNumberName, virErrorNumber } from './protocol/error-numbers.ts';
+import { sanitize } from './sanitize.ts';
+
+/** The fields of an error reply, as they stand on the wire. */
+export interface VirError {
+  readonly code: number;
+  readonly domain: number;
+  readonly message: string | null;
+  readonly level: number;
+  readonly dom: DomainRef | null;
+  readonly str1: string | null;
+  readonly str2: string | null;
+  readonly str3: string | null;
+  readonly int1: number;
+  readonly int2: number;
+  readonly net: NetworkRef | null;
+}
+
+/** The parts of libvirt that report on the protocol itself: VIR_FROM_RPC and VIR_FROM_REMOTE. */
+const RPC_ERROR_DOMAINS: readonly number[] = [7, 13];
+
+const AGENT_UNAVAILABLE: readonly number[] = [
+  virErrorNumber.VIR_ERR_ARGUMENT_UNSUPPORTED,
+  virErrorNumber.VIR_ERR_AGENT_UNRESPONSIVE,
+  virErrorNumber.VIR_ERR_AGENT_UNSYNCED,
+  virErrorNumber.VIR_ERR_AGENT_COMMAND_TIMEOUT,
+];
+
+/** The daemon answered a call with an error. Other calls and the connection are not affected. */
+export class LibvirtError extends LibvirtFailure {
+  static {
+    this.prototype.name = 'LibvirtError';
+  }
+  /** The name of the error number, such as `VIR_ERR_NO_DOMAIN`. */
+  readonly code: string;
+  /** One of `virErrorNumber`, or a newer one. */
+  readonly errorNumber: number;
+  /** The part of libvirt that reported it (virErrorDomain), such as 10 for QEMU. */
+  readonly errorDomain: number;
+  /** virErrorLevel: 1 warning, 2 error. */
+  readonly level: number;
+  /** The message as the daemon sent it, not sanitised; null where it sent none. */
+  readonly serverMessage: string | null;
+  /** The domain and the network the error is about. */
+  readonly dom: DomainRef | null;
+  readonly net: NetworkRef | null;
+  /** Usually the message's format and its argument, as sent. */
+  readonly str1: string | null;
+  readonly str2: string | null;
+  readonly str3: string | null;
+  /** The errno, where `code` is `VIR_ERR_SYSTEM_ERROR`. */
+  readonly int1: number;
+  readonly int2: number;
+  /** The procedure that failed, such as `REMOTE_PROC_DOMAIN_BACKUP_BEGIN`. */
+  readonly procedure: string;
+
+  constructor(error: VirError, procedure: string) {
+    const code = errorNumberName(error.code);
+    const said = error.message === null ? '' : `: ${sanitize(error.message)}`;
+    super(`${procedure} failed with ${code} (${error.code})${said}`);
+    this.code = code;
+    this.errorNumber = error.code;
+    this.errorDomain = error.domain;
+    this.level = error.level;
+    this.serverMessage = error.message;
+    this.dom = error.dom;
+    this.net = error.net;
+    this.str1 = error.str1;
+    this.str2 = error.str2;
+    this.str3 = error.str3;
+    this.int1 = error.int1;
+    this.int2 = error.int2;
+    this.procedure = procedure;
+  }
+
+  /** There is no such domain. */
+  get isNoDomain(): boolean {
+    return this.errorNumber === virErrorNumber.VIR_ERR_NO_DOMAIN;
+  }
+
+  /** There is no such checkpoint; also for the checkpoint that `<incremental>` names, or a missing parent. */
+  get isNoDomainCheckpoint(): boolean {
+    return this.errorNumber === virErrorNumber.VIR_ERR_NO_DOMAIN_CHECKPOINT;
+  }
+
+  /** No backup job is active. */
+  get isNoDomainBackup(): boolean {
+    return this.errorNumber === virErrorNumber.VIR_ERR_NO_DOMAIN_BACKUP;
+  }
+
+  /** A bitmap is missing or broken: only a full backup helps. */
+  get isCheckpointInconsistent(): boolean {
+    return this.errorNumber === virErrorNumber.VIR_ERR_CHECKPOINT_INCONSISTENT;
+  }
+
+  /** Another job held the domain for 30 seconds. */
+  get isJobLockTimeout(): boolean {
+    return this.errorNumber === virErrorNumber.VIR_ERR_OPERATION_TIMEOUT;
+  }
+
+  /** The guest agent is not there, does not answer or is out of step. */
+  get isAgentUnavailable(): boolean {
+    return AGENT_UNAVAILABLE.includes(this.errorNumber);
+  }
+
+  /** The domain's state does not permit it: not running, paused, or no job is active. */
+  get isOperationInvalid(): boolean {
+    return this.errorNumber === virErrorNumber.VIR_ERR_OPERATION_INVALID;
+  }
+
+  /** The daemon or the driver does not know the procedure, or cannot do it for this domain. */
+  get isUnsupported(): boolean {
+    return (
+      this.errorNumber === virErrorNumber.VIR_ERR_NO_SUPPORT ||
+      this.errorNumber === virErrorNumber.VIR_ERR_OPERATION_UNSUPPORTED ||
+      this.#isUnknownProcedure
+    );
+  }
+
+  /** An old daemon's answer to a newer procedure: VIR_ERR_RPC, told apart by its text alone. */
+  get #isUnknownProcedure(): boolean {
+    return (
+      this.errorNumber === virErrorNumber.VIR_ERR_RPC &&
+      RPC_ERROR_DOMAINS.includes(this.errorDomain) &&
+      /^unknown procedure/.test(this.serverMessage ?? '')
+    );
+  }
+}

@@ -1,0 +1,37 @@
+import type { Fields, StructOf } from '../codec/field-type.ts';
+
+/** A procedure as data: both its codec and its TypeScript types come from this row. */
+export interface Procedure<Args extends Fields = Fields, Reply extends Fields = Fields> {
+  /** In libvirt's spelling, such as `REMOTE_PROC_DOMAIN_BACKUP_BEGIN`. */
+  readonly name: string;
+  readonly program: 'REMOTE' | 'QEMU' | 'LXC';
+  readonly number: number;
+  readonly args: Args;
+  readonly reply: Reply;
+  /** `high`: the daemon answers even if all its ordinary workers are busy. */
+  readonly priority?: 'high';
+  /** Bulk data that follows the reply. Calls of such procedures are refused for now. */
+  readonly stream?: 'upload' | 'download';
+  /** It passes file descriptors, which Node cannot: calls are refused. */
+  readonly fileDescriptors?: true;
+  /** `none`: it takes as long as it takes, so without `timeoutMs` there is none. */
+  readonly timeout?: 'none';
+}
+
+/** An event as data. */
+export interface EventRow<Payload extends Fields = Fields> {
+  readonly name: string;
+  readonly program: 'REMOTE' | 'QEMU';
+  readonly number: number;
+  /** Callback ids are unique within a class only. */
+  readonly eventClass: 'domain';
+  /** What CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY is given. */
+  readonly eventId: number;
+  readonly payload: Payload;
+}
+
+/** The arguments of a procedure. */
+export type ArgsOf<P extends Procedure> = StructOf<P['args']>;
+
+/** The reply of a procedure. */
+export type ReplyOf<P extends Procedure> = StructOf<P['reply']>;

@@ -1,0 +1,45 @@
+/** How a connection finds out that its daemon is gone without a word. */
+export interface KeepaliveOptions {
+  /** Time without any packet after which a ping is sent; 0: never, and the daemon is not asked to either. */
+  readonly intervalMs?: number;
+  /** As many pings may stay unanswered. */
+  readonly count?: number;
+}
+
+/** Sends pings while nothing arrives; any packet counts as an answer. */
+export class Keepalive {
+  readonly #count: number;
+  readonly #ping: () => void;
+  readonly #dead: () => void;
+  readonly #timer: NodeJS.Timeout | undefined;
+  #unanswered = 0;
+
+  constructor(options: Required<KeepaliveOptions>, ping: () => void, dead: () => void) {
+    this.#count = options.count;
+    this.#ping = ping;
+    this.#dead = dead;
+    if (options.intervalMs > 0)
+      this.#timer = setInterval(() => {
+        this.#elapsed();
+      }, options.intervalMs);
+  }
+
+  /** A packet has arrived. */
+  heard(): void {
+    this.#unanswered = 0;
+    this.#timer?.refresh();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #elapsed(): void {
+    if (this.#unanswered >= this.#count) {
+      this.#dead();
+      return;
+    }
+    this.#unanswered++;
+    this.#ping();
+  }
+}

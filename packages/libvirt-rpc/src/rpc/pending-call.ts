@@ -1,0 +1,97 @@
+import { LibvirtError, type VirError } from '../libvirt-error.ts';
+import { decodeFields } from '../codec/struct-codec.ts';
+import { errorFields } from '../procedures/error-fields.ts';
+import type { Procedure } from '../procedures/row.ts';
+import { LibvirtProtocolError, LibvirtTimeoutError } from '../errors.ts';
+import { virNetMessageStatus } from '../protocol/constants.ts';
+import type { Packet } from './packet.ts';
+
+/** Limits of one call. */
+export interface CallOptions {
+  /** Rejects at once with the signal's reason. What was sent cannot be taken back: the late reply is dropped. */
+  readonly signal?: AbortSignal;
+  /** From the call on, waiting for its turn included; 0: never. Default: the connection's `callTimeoutMs`. */
+  readonly timeoutMs?: number;
+}
+
+/** One call from the moment it is made until it is settled. */
+export class PendingCall {
+  readonly procedure: Procedure;
+  readonly args: Record<string, unknown>;
+  readonly urgent: boolean;
+  readonly reply: Promise<unknown>;
+  #resolve!: (reply: unknown) => void;
+  #reject!: (error: unknown) => void;
+  #timer: NodeJS.Timeout | undefined;
+  #unlisten: (() => void) | undefined;
+  #settled = false;
+
+  /** @param onAbandoned - called when the signal or the timeout has settled the call */
+  constructor(
+    procedure: Procedure,
+    args: Record<string, unknown>,
+    { signal, timeoutMs = 0 }: CallOptions,
+    onAbandoned: (call: PendingCall) => void,
+  ) {
+    this.procedure = procedure;
+    this.args = args;
+    this.urgent = procedure.priority === 'high';
+    this.reply = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    const abandon = (error: unknown): void => {
+      this.fail(error);
+      onAbandoned(this);
+    };
+    if (timeoutMs > 0)
+      this.#timer = setTimeout(() => {
+        abandon(new LibvirtTimeoutError(`${procedure.name}: no reply within ${timeoutMs} ms`));
+      }, timeoutMs);
+    if (signal === undefined) return;
+    const abort = (): void => {
+      abandon(signal.reason);
+    };
+    signal.addEventListener('abort', abort, { once: true });
+    this.#unlisten = (): void => {
+      signal.removeEventListener('abort', abort);
+    };
+  }
+
+  /** Whether nobody waits any more: what is left is a tombstone that keeps its place until the reply comes. */
+  get isSettled(): boolean {
+    return this.#settled;
+  }
+
+  fail(error: unknown): void {
+    if (this.#settle()) this.#reject(error);
+  }
+
+  /**
+   * Settles the call with its reply.
+   *
+   * @throws LibvirtProtocolError if the reply breaks the schema, also where nobody waits for it any more
+   */
+  answer(packet: Packet): void {
+    const { name, reply } = this.procedure;
+    try {
+      if (packet.status === virNetMessageStatus.VIR_NET_OK) {
+        const value = decodeFields(reply, packet.payload);
+        if (this.#settle()) this.#resolve(value);
+      } else {
+        this.fail(new LibvirtError(decodeFields(errorFields, packet.payload) satisfies VirError, name));
+      }
+    } catch (cause) {
+      if (!(cause instanceof LibvirtProtocolError)) throw cause;
+      throw new LibvirtProtocolError(`reply to ${name}: ${cause.message}`, { cause });
+    }
+  }
+
+  #settle(): boolean {
+    if (this.#settled) return false;
+    this.#settled = true;
+    clearTimeout(this.#timer);
+    this.#unlisten?.();
+    return true;
+  }
+}

@@ -1,0 +1,19 @@
+/** Takes what a transport receives. */
+export interface Receiver {
+  /** Bytes that are borrowed for the call. */
+  receive(chunk: Buffer): void;
+  /** Everything written has left the process. */
+  drained(): void;
+  /** The transport has ended, by an error or by the peer. Called once, last. */
+  ended(error: Error | undefined): void;
+}
+
+/** A connected byte stream. */
+export interface Transport {
+  /** Who takes the bytes; to be set before the event loop turns. */
+  receiver: Receiver;
+  /** Returns whether more may be written at once; if not, `drained` follows. */
+  write(bytes: Buffer): boolean;
+  /** Drops the connection; `ended` follows. */
+  destroy(): void;
+}
