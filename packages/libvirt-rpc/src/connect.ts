@@ -2,7 +2,7 @@ import { homedir } from 'node:os';
 import { authenticate } from './authenticate.ts';
 import { Connection, type ConnectionLimits } from './connection.ts';
 import { dial } from './dial.ts';
-import { LibvirtConnectError, LibvirtUsageError } from './errors.ts';
+import { LibvirtConnectError, LibvirtConnectionClosedError, LibvirtUsageError } from './errors.ts';
 import { connectProcedures } from './procedures/connect.ts';
 import { VIR_DRV_FEATURE, virConnectFlags } from './protocol/constants.ts';
 import type { KeepaliveOptions } from './rpc/keepalive.ts';
@@ -101,7 +101,8 @@ async function open(plan: Plan, signal: AbortSignal): Promise<Connection> {
     return new Connection(plan.uri, session, plan);
   } catch (error) {
     session.destroy();
-    throw error;
+    if (!(error instanceof LibvirtConnectionClosedError)) throw error;
+    throw new LibvirtConnectError(`cannot open ${plan.uri}: ${error.message}`, { cause: error });
   }
 }
 

@@ -27,7 +27,9 @@ export async function dial(
     }
   }
   const causes = failures.map((failure) => failure.message).join('; ');
-  throw new LibvirtConnectError(`no libvirt daemon can be reached: ${causes}`, { cause: failures.at(-1) });
+  throw new LibvirtConnectError(`no libvirt daemon can be reached (and none is started): ${causes}`, {
+    cause: failures.at(-1),
+  });
 }
 
 function connected(path: string, signal: AbortSignal): Promise<Socket> {

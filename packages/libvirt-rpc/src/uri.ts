@@ -38,6 +38,9 @@ const CLIENT_PARAMETERS: readonly string[] = [
   'tls_priority',
 ];
 
+/** Drivers that have no daemon of their own. */
+const WITHOUT_DAEMON: readonly string[] = ['test', 'remote'];
+
 const SUPPORTED =
   'supported for now: unix sockets, as in qemu:///system or qemu+unix:///session?socket=/path';
 
@@ -118,8 +121,9 @@ function findSockets(
   // Only the sockets of a system daemon come in a read-only kind.
   const suffix = readOnly && !isSession ? '-sock-ro' : '-sock';
   const daemons = [
-    // The test driver has no daemon of its own.
-    ...(mode === 'legacy' || driver === 'test' ? [] : [`virt${driver.toLowerCase()}d`]),
+    ...(mode === 'legacy' || WITHOUT_DAEMON.includes(driver.toLowerCase())
+      ? []
+      : [`virt${driver.toLowerCase()}d`]),
     ...(mode === 'direct' ? [] : ['libvirt']),
   ];
   return daemons.map((daemon) => `${folder}/${daemon}${suffix}`);

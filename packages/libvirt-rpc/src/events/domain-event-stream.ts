@@ -42,7 +42,8 @@ export class DomainEventStream<Event>
     this.ready.catch((error: unknown) => {
       this.fail(error as Error);
     });
-    if (signal?.aborted === true) abort();
+    // Not at once: whoever made the stream shall know it before it ends.
+    if (signal?.aborted === true) queueMicrotask(abort);
   }
 
   /**

@@ -1,6 +1,6 @@
 import { decodeFields } from '../codec/struct-codec.ts';
 import type { DomainRef } from '../codec/struct-types.ts';
-import { LibvirtProtocolError } from '../errors.ts';
+import { LibvirtEventOverflowError, LibvirtProtocolError } from '../errors.ts';
 import { connectProcedures } from '../procedures/connect.ts';
 import { events } from '../procedures/events.ts';
 import type { EventRow } from '../procedures/row.ts';
@@ -50,6 +50,8 @@ export class EventRouter {
   /** Deregistrations under way, which a new registration for the same must wait for. */
   readonly #leaving = new Map<string, Promise<void>>();
   readonly #early: { readonly id: string; readonly event: RawEvent }[] = [];
+  /** Whether there were more of them than are kept. */
+  #earlyLost = false;
   #registering = 0;
 
   constructor(session: RpcSession) {
@@ -89,13 +91,22 @@ export class EventRouter {
       entry.id = callbackID;
       this.#byId.set(idKey(entry.row, callbackID), entry);
       this.#deliverEarly(idKey(entry.row, callbackID), entry);
+      if (this.#earlyLost) {
+        this.#leave(entry);
+        throw new LibvirtEventOverflowError(
+          `more than ${MAX_EARLY_EVENTS} events came before a registration's reply`,
+        );
+      }
       if (entry.listeners.size === 0) this.#leave(entry);
     } catch (error) {
       this.#forget(entry);
       throw error;
     } finally {
       this.#registering--;
-      if (this.#registering === 0) this.#early.length = 0;
+      if (this.#registering === 0) {
+        this.#early.length = 0;
+        this.#earlyLost = false;
+      }
     }
   }
 
@@ -135,9 +146,8 @@ export class EventRouter {
     const entry = this.#byId.get(id);
     if (entry !== undefined) deliver(entry, event);
     else if (this.#registering > 0) {
-      if (this.#early.length >= MAX_EARLY_EVENTS)
-        throw new LibvirtProtocolError(`${MAX_EARLY_EVENTS} events for callbacks that are not registered`);
-      this.#early.push({ id, event });
+      if (this.#early.length < MAX_EARLY_EVENTS) this.#early.push({ id, event });
+      else this.#earlyLost = true;
     }
   }
 

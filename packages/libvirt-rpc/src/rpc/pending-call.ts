@@ -78,9 +78,9 @@ export class PendingCall {
       if (packet.status === virNetMessageStatus.VIR_NET_OK) {
         const value = decodeFields(reply, packet.payload);
         if (this.#settle()) this.#resolve(value);
-      } else {
+      } else if (packet.status === virNetMessageStatus.VIR_NET_ERROR) {
         this.fail(new LibvirtError(decodeFields(errorFields, packet.payload) satisfies VirError, name));
-      }
+      } else throw new LibvirtProtocolError(`the status is ${packet.status}`);
     } catch (cause) {
       if (!(cause instanceof LibvirtProtocolError)) throw cause;
       throw new LibvirtProtocolError(`reply to ${name}: ${cause.message}`, { cause });

@@ -150,7 +150,7 @@ export class RpcSession implements Receiver {
           `the daemon hung up within a packet, of which ${this.#framer.pending} bytes had arrived`,
         ),
       });
-    else this.#end({ reason: 'eof' });
+    else this.#end({ reason: this.#state.kind === 'closing' ? 'client' : 'eof' });
   }
 
   get #hasEnded(): boolean {

@@ -1,0 +1,140 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { decodeFields } from './codec/struct-codec.ts';
+import { procedures } from './procedures/procedures.ts';
+import type { EventRow, Procedure } from './procedures/row.ts';
+import { PROGRAMS } from './protocol/constants.ts';
+import { Framer } from './rpc/framer.ts';
+import { encodeKeepalive, encodePacket, type Packet } from './rpc/packet.ts';
+
+const rows = new Map<string, Procedure>(
+  Object.values(procedures).map((row: Procedure) => [`${PROGRAMS[row.program]}:${row.number}`, row]),
+);
+
+/** A call that the fake has received. */
+export interface ReceivedCall {
+  readonly client: FakeClient;
+  readonly row: Procedure;
+  readonly args: Record<string, unknown>;
+  readonly serial: number;
+}
+
+/** What the fake does with a call: answers it in some way, or not at all. */
+export type Handler = (call: ReceivedCall) => void;
+
+/** The daemon's end of one connection. */
+export class FakeClient {
+  readonly socket: Socket;
+  readonly calls: ReceivedCall[] = [];
+  /** Keepalive procedures that arrived: 1 ping, 2 pong. */
+  readonly keepalive: number[] = [];
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+  }
+
+  raw(bytes: Buffer): void {
+    this.socket.write(bytes);
+  }
+
+  reply({ row, serial }: ReceivedCall, value: Record<string, unknown>): void {
+    this.raw(replyPacket(row, serial, value));
+  }
+
+  event(row: EventRow, payload: Record<string, unknown>): void {
+    this.raw(eventPacket(row, payload));
+  }
+
+  keepalivePing(): void {
+    this.raw(encodeKeepalive(1));
+  }
+}
+
+export function replyPacket(row: Procedure, serial: number, value: Record<string, unknown>): Buffer {
+  const header = { program: PROGRAMS[row.program], procedure: row.number, type: 1, serial, status: 0 };
+  return encodePacket(header, row.reply, value as never);
+}
+
+export function eventPacket(row: EventRow, payload: Record<string, unknown>): Buffer {
+  const header = { program: PROGRAMS[row.program], procedure: row.number, type: 2, serial: 1, status: 0 };
+  return encodePacket(header, row.payload, payload as never);
+}
+
+/** Answers to the calls of `connect` and `close`. */
+const POLITE: Record<string, Record<string, unknown>> = {
+  REMOTE_PROC_AUTH_LIST: { types: [0] },
+  REMOTE_PROC_CONNECT_SUPPORTS_FEATURE: { supported: 1 },
+  REMOTE_PROC_CONNECT_OPEN: {},
+  REMOTE_PROC_CONNECT_CLOSE: {},
+};
+
+/** A daemon that does what its script says, on a unix socket of its own. */
+export class FakeLibvirtd implements AsyncDisposable {
+  readonly uri: string;
+  readonly clients: FakeClient[] = [];
+  readonly #folder: string;
+  readonly #server: Server;
+  readonly #handlers: Readonly<Record<string, Handler>>;
+
+  private constructor(folder: string, handlers: Readonly<Record<string, Handler>>) {
+    this.#folder = folder;
+    this.#handlers = handlers;
+    this.uri = `qemu+unix:///system?socket=${join(folder, 'sock')}`;
+    this.#server = createServer((socket) => {
+      this.#accept(socket);
+    });
+  }
+
+  /** @param handlers - by procedure name; what is not there is answered if it belongs to `connect` or `close` */
+  static async start(handlers: Readonly<Record<string, Handler>> = {}): Promise<FakeLibvirtd> {
+    const folder = mkdtempSync(join(tmpdir(), 'fake-libvirtd-'));
+    const fake = new FakeLibvirtd(folder, handlers);
+    await new Promise<void>((resolve) => {
+      fake.#server.listen(join(folder, 'sock'), resolve);
+    });
+    return fake;
+  }
+
+  /** The connection that was made last. */
+  get client(): FakeClient {
+    const client = this.clients.at(-1);
+    if (client === undefined) throw new Error('nobody has connected');
+    return client;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { socket } of this.clients) socket.destroy();
+    await new Promise((resolve) => this.#server.close(resolve));
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  #accept(socket: Socket): void {
+    const client = new FakeClient(socket);
+    this.clients.push(client);
+    const framer = new Framer((packet) => {
+      this.#received(client, packet);
+    });
+    socket.on('error', () => undefined);
+    socket.on('data', (chunk) => {
+      framer.push(chunk);
+    });
+  }
+
+  #received(client: FakeClient, packet: Packet): void {
+    if (packet.program === PROGRAMS.KEEPALIVE) {
+      client.keepalive.push(packet.procedure);
+      return;
+    }
+    const row = rows.get(`${packet.program}:${packet.procedure}`);
+    if (row === undefined) throw new Error(`no row for procedure ${packet.procedure}`);
+    const args = decodeFields(row.args, packet.payload) as Record<string, unknown>;
+    const call: ReceivedCall = { client, row, args, serial: packet.serial };
+    client.calls.push(call);
+    const handler = this.#handlers[row.name];
+    const polite = POLITE[row.name];
+    if (handler !== undefined) handler(call);
+    else if (polite !== undefined) client.reply(call, polite);
+  }
+}
