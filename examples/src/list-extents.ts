@@ -1,0 +1,58 @@
+import {
+  connect,
+  type Extent,
+  NBD_META_BASE_ALLOCATION,
+  NBD_META_QEMU_DIRTY_BITMAP,
+  NBD_STATE_DIRTY,
+  NBD_STATE_HOLE,
+  NBD_STATE_ZERO,
+} from 'nbd-ts-client';
+import { printJsonArray, printLine } from './cli/output.ts';
+import { runCommand } from './cli/run.ts';
+
+const help = `<nbd-uri> [--context NAME] [--json]
+
+Lists the extents of an NBD export, neighbours with the same flags joined.
+
+  --context NAME  metadata context; default base:allocation, of QEMU also qemu:dirty-bitmap:NAME
+  --json          an array of {offset, length, flags, type}
+
+Without --json one extent a line: offset, length, flags, type. Offsets and lengths are bytes.`;
+
+await runCommand(
+  { name: 'list-extents', help, positionals: ['<nbd-uri>'], switches: ['json'], settings: ['context'] },
+  async (args, signal) => {
+    const [uri = ''] = args.positionals;
+    const context = args.get('context') ?? NBD_META_BASE_ALLOCATION;
+    await using nbd = await connect(uri, { metaContexts: [context], signal });
+    if (!nbd.metaContexts.includes(context))
+      throw new Error(`the server at ${uri} does not offer the metadata context ${context}`);
+    const extents = nbd.extents(context, { signal });
+    if (args.has('json')) {
+      await printJsonArray(described(extents, context), signal);
+      return;
+    }
+    for await (const { offset, length, flags, type } of described(extents, context))
+      await printLine(
+        `${String(offset).padStart(12)} ${String(length).padStart(12)} ${flags} ${type}`,
+        signal,
+      );
+  },
+);
+
+async function* described(
+  extents: AsyncIterable<Extent>,
+  context: string,
+): AsyncGenerator<Extent & { type: string }, void, undefined> {
+  for await (const extent of extents) yield { ...extent, type: typeOf(context, extent.flags) };
+}
+
+/** What the flags mean, where the context is known. */
+function typeOf(context: string, flags: number): string {
+  if (context === NBD_META_BASE_ALLOCATION) {
+    const words = [flags & NBD_STATE_HOLE ? 'hole' : '', flags & NBD_STATE_ZERO ? 'zero' : ''];
+    return words.filter((word) => word !== '').join(',') || 'data';
+  }
+  if (context.startsWith(NBD_META_QEMU_DIRTY_BITMAP)) return flags & NBD_STATE_DIRTY ? 'dirty' : 'clean';
+  return '';
+}

@@ -1,0 +1,78 @@
+import { ChainError, messageOf } from '../errors.ts';
+import { sha256 } from './durable.ts';
+
+/** One disk of a stored point. */
+export interface StoredDisk {
+  /** `<target dev>`, such as `vda`. */
+  readonly name: string;
+  /** An incremental builds on the same disk of the parent point; a full on nothing. */
+  readonly mode: 'full' | 'incremental';
+  /** Why this is a full although the point is incremental. */
+  readonly demoted?: string;
+  /** Bytes of the virtual disk. */
+  readonly size: number;
+  readonly image: { readonly path: string; readonly format: string };
+  /** Bytes stored, and bytes of the ranges stored as zeroes. */
+  readonly dataBytes: number;
+  readonly zeroBytes: number;
+  /** Of the list of runs, which holds a hash of each run's bytes. */
+  readonly runsSha256: string;
+}
+
+/** A stored point: what a manifest says. */
+export interface Point {
+  /** Unique, and sorts by time. */
+  readonly id: string;
+  /** ISO 8601, UTC. */
+  readonly createdAt: string;
+  readonly mode: 'full' | 'incremental';
+  readonly domain: { readonly name: string; readonly uuid: string };
+  /** The libvirt checkpoint created with this point. */
+  readonly checkpoint: string;
+  /** Why this is a full. */
+  readonly reason?: string;
+  readonly parent: { readonly id: string; readonly manifestSha256: string } | null;
+  readonly disks: readonly StoredDisk[];
+  /** The domain's other disks, each with the reason. */
+  readonly excluded: readonly { readonly name: string; readonly reason: string }[];
+  readonly domainXml: string;
+}
+
+/** The newest point of a domain. Replacing the file that says so is the one commit of a backup. */
+export interface Head {
+  readonly id: string;
+  readonly manifestSha256: string;
+}
+
+export function encodeManifest(point: Point): string {
+  return `${JSON.stringify(point, null, 2)}\n`;
+}
+
+/** @throws ChainError unless the bytes are those that were stored */
+export function decodeManifest(bytes: Buffer, id: string, expectedSha256: string): Point {
+  const actual = sha256(bytes);
+  if (actual !== expectedSha256)
+    throw new ChainError(
+      `the manifest of point ${id} is damaged: SHA-256 ${actual}, expected ${expectedSha256}`,
+    );
+  // Whoever knows the hash wrote the content: no field needs checking again.
+  const point = parseJson(bytes, `the manifest of point ${id}`) as Point;
+  if (point.id !== id) throw new ChainError(`the manifest of point ${id} is that of point ${point.id}`);
+  return point;
+}
+
+/** @throws ChainError if it is not what was written */
+export function decodeHead(bytes: Buffer, path: string): Head {
+  const head = parseJson(bytes, path) as Partial<Head> | null;
+  if (typeof head?.id !== 'string' || typeof head.manifestSha256 !== 'string')
+    throw new ChainError(`${path} does not name a point`);
+  return { id: head.id, manifestSha256: head.manifestSha256 };
+}
+
+function parseJson(bytes: Buffer, what: string): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8')) as unknown;
+  } catch (error) {
+    throw new ChainError(`${what} is not JSON: ${messageOf(error)}`, { cause: error });
+  }
+}

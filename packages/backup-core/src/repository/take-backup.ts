@@ -1,0 +1,162 @@
+import pLimit from 'p-limit';
+import { BackupPlanError } from '../errors.ts';
+import { jobName } from '../job/names.ts';
+import type { PlanOptions } from '../job/plan.ts';
+import { type PullBackup, runPullBackup } from '../job/pull-backup.ts';
+import type { OpenExport } from '../ports/block-source.ts';
+import type { HypervisorDomain } from '../ports/hypervisor-domain.ts';
+import { ulid } from '../ulid.ts';
+import type { DomainStore, PartialPoint } from './domain-store.ts';
+import { lockFolder } from './lock.ts';
+import type { Head, Point, StoredDisk } from './manifest.ts';
+import { reconcileDomain } from './reconcile.ts';
+import { type BackupProgress, storeDisk } from './store-disk.ts';
+
+export interface TakeBackupOptions extends Pick<PlanOptions, 'disks' | 'scratchDir'> {
+  /**
+   * `incremental`: an error where it is not possible. `auto`, the default: incremental where there is a
+   * parent, in full otherwise, disk by disk, with the reason in the result.
+   */
+  readonly mode?: 'auto' | 'full' | 'incremental';
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: BackupProgress) => void;
+}
+
+/** A backup that was taken. */
+export interface BackupResult {
+  readonly point: Point;
+  /** Bytes read from the job's server. */
+  readonly readBytes: number;
+  /** Bytes dirty since the parent, of all incremental disks, as the hypervisor counted them before. */
+  readonly dirtyBytes: number;
+}
+
+/** Disks that are transferred at the same time. */
+const PARALLEL_DISKS = 2;
+
+interface Parent {
+  readonly head: Head;
+  readonly point: Point;
+}
+
+type Decision =
+  | { readonly mode: 'full'; readonly reason: string }
+  | { readonly mode: 'incremental'; readonly parent: Parent };
+
+interface Context {
+  readonly store: DomainStore;
+  /** The repository's id, part of the names of its jobs and checkpoints. */
+  readonly owner: string;
+  readonly domain: HypervisorDomain;
+  readonly openExport: OpenExport;
+}
+
+/** Takes one backup of a domain into its folder. */
+export async function takeBackup(context: Context, options: TakeBackupOptions): Promise<BackupResult> {
+  const { store, owner, domain } = context;
+  await using lock = await lockFolder(store.path);
+  const signal = options.signal === undefined ? lock.lost : AbortSignal.any([lock.lost, options.signal]);
+  const newest = await store.head();
+  await reconcileDomain(domain, owner, newest?.point.checkpoint);
+  await store.removeUnreachable();
+  const decision = await decide(domain, newest, options.mode ?? 'auto');
+  const id = ulid();
+  await using backup = await runPullBackup(domain, context.openExport, {
+    name: jobName(owner, id),
+    ...(options.disks && { disks: options.disks }),
+    ...(options.scratchDir !== undefined && { scratchDir: options.scratchDir }),
+    ...(decision.mode === 'incremental' && { incremental: decision.parent.point.checkpoint }),
+    demote: options.mode !== 'incremental',
+    signal,
+  });
+  const partial = await store.createPartial(id);
+  let point: Point;
+  try {
+    const disks = await storeDisks(backup, partial, { ...options, signal });
+    point = describePoint(id, domain, backup, decision, disks);
+    signal.throwIfAborted();
+    await store.commit(partial, point);
+  } catch (error) {
+    await store.discard(partial);
+    throw error;
+  }
+  await backup.complete();
+  // Only now: until the new point is durable, the parent's checkpoint is what the next attempt starts from.
+  if (newest !== undefined) await domain.deleteCheckpoint(newest.point.checkpoint);
+  const sum = (of: (disk: PullBackup['disks'][number]) => number): number =>
+    backup.disks.reduce((total, disk) => total + of(disk), 0);
+  return {
+    point,
+    readBytes: sum((disk) => disk.readBytesRequested),
+    dirtyBytes: sum((disk) => disk.dirtyBytes ?? 0),
+  };
+}
+
+async function decide(
+  domain: HypervisorDomain,
+  parent: Parent | undefined,
+  mode: 'auto' | 'full' | 'incremental',
+): Promise<Decision> {
+  if (mode === 'full') return { mode, reason: 'asked for' };
+  if (parent === undefined) {
+    const reason = `the repository has no point of domain ${domain.name} yet`;
+    if (mode === 'incremental') throw new BackupPlanError(`no incremental backup: ${reason}`);
+    return { mode: 'full', reason };
+  }
+  const { checkpoint } = parent.point;
+  const exists = !(await domain.isActive()) || (await domain.checkpointNames()).includes(checkpoint);
+  if (exists) return { mode: 'incremental', parent };
+  const reason = `domain ${domain.name} has no checkpoint ${checkpoint}, that of the newest point`;
+  if (mode === 'incremental') throw new BackupPlanError(`no incremental backup: ${reason}`);
+  return { mode: 'full', reason };
+}
+
+async function storeDisks(
+  backup: PullBackup,
+  partial: PartialPoint,
+  options: { readonly signal: AbortSignal; readonly onProgress?: (progress: BackupProgress) => void },
+): Promise<StoredDisk[]> {
+  const limit = pLimit(PARALLEL_DISKS);
+  // The first failure stops the others: none of them writes any more when the point is removed.
+  const failure = new AbortController();
+  const signal = AbortSignal.any([options.signal, failure.signal]);
+  const outcomes = await Promise.allSettled(
+    backup.disks.map((disk) =>
+      limit(async () => {
+        try {
+          return await storeDisk(disk, partial, { ...options, signal });
+        } catch (error) {
+          failure.abort(error);
+          throw error;
+        }
+      }),
+    ),
+  );
+  failure.signal.throwIfAborted();
+  return outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+}
+
+function describePoint(
+  id: string,
+  domain: HypervisorDomain,
+  backup: PullBackup,
+  decision: Decision,
+  disks: readonly StoredDisk[],
+): Point {
+  const isIncremental = disks.some((disk) => disk.mode === 'incremental');
+  const parent = decision.mode === 'incremental' && isIncremental ? decision.parent.head : null;
+  const demoted = disks.map((disk) => disk.demoted).filter((reason) => reason !== undefined);
+  const reason = decision.mode === 'full' ? decision.reason : demoted.join('; ');
+  return {
+    id,
+    createdAt: new Date().toISOString(),
+    mode: isIncremental ? 'incremental' : 'full',
+    domain: { name: domain.name, uuid: domain.uuid },
+    checkpoint: backup.checkpoint ?? '',
+    ...(reason !== '' && { reason }),
+    parent,
+    disks,
+    excluded: backup.excluded,
+    domainXml: backup.domainXml,
+  };
+}
