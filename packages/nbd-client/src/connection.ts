@@ -1,3 +1,4 @@
+import { AbortListeners } from './abort-listeners.ts';
 import type { Command, Extent } from './commands/command.ts';
 import { type Destination, ReadCommand } from './commands/read-command.ts';
 import { type BlockStatus, StatusCommand } from './commands/status-command.ts';
@@ -83,6 +84,11 @@ export class NbdConnection implements Receiver, AsyncDisposable {
   readonly #inFlight: InFlight;
   readonly #parser: ReplyParser;
   readonly #statistics = { requests: 0, readBytesRequested: 0 };
+  readonly #aborts = new AbortListeners<Command>((command, reason) => {
+    this.#inFlight.withdraw(command);
+    command.fail(reason);
+    this.#sayGoodbyeWhenIdle();
+  });
   #state: State = { kind: 'open' };
   #resolveClosed!: (info: CloseInfo) => void;
   #destroyed: CloseInfo | undefined;
@@ -287,15 +293,10 @@ export class NbdConnection implements Receiver, AsyncDisposable {
   }
 
   #failOnAbort(command: Command, signal: AbortSignal): void {
-    const abort = (): void => {
-      this.#inFlight.withdraw(command);
-      command.fail(signal.reason);
-      this.#sayGoodbyeWhenIdle();
-    };
+    this.#aborts.add(signal, command);
     const settled = (): void => {
-      signal.removeEventListener('abort', abort);
+      this.#aborts.delete(signal, command);
     };
-    signal.addEventListener('abort', abort, { once: true });
     command.promise.then(settled, settled);
   }
 

@@ -14,7 +14,7 @@ import { layersOf, restoreLayers, type RestoreProgress } from './restore-disk.ts
 import { type BackupResult, takeBackup, type TakeBackupOptions } from './take-backup.ts';
 
 export interface OpenRepositoryOptions {
-  /** Makes a repository of a folder that is empty or not there. Default true. */
+  /** Makes a repository of a folder that is empty, or not there but in one that is. Default true. */
   readonly create?: boolean;
   /** How the exports of a job are opened; default: with `nbd-ts-client`. */
   readonly openExport?: OpenExport;
@@ -60,7 +60,8 @@ export class BackupRepository {
       if (bytes !== undefined) return new BackupRepository(folder, parseRepository(bytes, file), openExport);
       if (!create)
         throw new RepositoryError(`${folder} is not a backup repository: it has no ${REPOSITORY_FILE}`);
-      await mkdir(folder, { recursive: true });
+      // Not its parents: a mistyped path is to be noticed.
+      await makeFolder(folder);
       await access(folder, constants.W_OK);
       if ((await readdir(folder)).length > 0)
         throw new RepositoryError(`${folder} is neither empty nor a backup repository`);
@@ -88,7 +89,7 @@ export class BackupRepository {
     const target = hypervisorDomain(domain);
     const store = this.#storeFor(target.uuid);
     try {
-      await mkdir(join(this.path, DOMAINS), { recursive: true });
+      await makeFolder(join(this.path, DOMAINS));
     } catch (error) {
       throw new RepositoryError(`cannot write to the repository ${this.path}: ${messageOf(error)}`, {
         cause: error,
@@ -153,6 +154,14 @@ export class BackupRepository {
     if (other !== undefined)
       throw new ChainError(`${this.path} has points of several domains named ${wanted}: give the UUID`);
     return store;
+  }
+}
+
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }
 
