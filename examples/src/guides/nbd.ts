@@ -1,0 +1,16 @@
+// What README and guides show, compiled: a test compares the two.
+import { connect } from 'nbd-ts-client';
+
+export async function readDirty(): Promise<void> {
+  // #region dirty
+  const bitmap = 'qemu:dirty-bitmap:backup-vda';
+  await using nbd = await connect('nbd+unix:///vda?socket=/run/backup.sock', {
+    metaContexts: ['base:allocation', bitmap],
+  });
+  for await (const { offset, length, flags } of nbd.extents(bitmap)) {
+    if (flags === 0) continue; // clean
+    const bytes = await nbd.read(offset, Math.min(length, nbd.blockSize.maximum), { df: true });
+    console.log(offset, length, bytes.length);
+  }
+  // #endregion
+}
