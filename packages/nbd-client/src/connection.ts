@@ -342,8 +342,9 @@ export class NbdConnection implements Receiver, AsyncDisposable {
   }
 
   #answered(command: Command): void {
-    this.#inFlight.remove(command);
+    // First this: a reply that was not whole throws, and the command then fails with all the others.
     if (!command.settled) command.finish();
+    this.#inFlight.remove(command);
     if (this.#inFlight.sent === 0) {
       clearTimeout(this.#idleTimer);
       this.#idleTimer = undefined;
