@@ -77,10 +77,19 @@ const tests = (project) => async () => {
   }
 };
 
+const packages = ['nbd-client', 'libvirt-rpc', 'backup-core'].map((name) => join('packages', name));
+
+/** What a published package has to be: files, entry points and types in agreement. */
+const checkPackage = (folder) => [
+  ['publint', folder],
+  ['attw', '--pack', folder, '--profile', 'esm-only', '--format', 'ascii'],
+];
+
 const stages = [
   ['format', tools(['prettier', '--check', '.'])],
   ['build', tools(['tsc', '-b'])],
   ['lint', tools(['eslint', '.', '--max-warnings', '0'], ['tsc', '--noEmit', '-p', 'tsconfig.tests.json'])],
+  ['packages', tools(['knip'], ...packages.flatMap(checkPackage))],
   ['unit tests', tests('unit')],
   ['integration tests', tests('integration')],
   ['end-to-end tests', tests('e2e')],

@@ -29,9 +29,9 @@ function checkSearchable(path: string): void {
  * Makes a folder with a short name in os.tmpdir() that the unprivileged user can search.
  * The name stays short because a unix socket's path has at most 107 bytes.
  */
-export function makeTemporaryFolder(prefix = 'lvt'): TemporaryFolder {
-  checkSearchable(tmpdir());
-  const path = mkdtempSync(join(tmpdir(), `${prefix}-`));
+export function makeTemporaryFolder(prefix = 'lvt', parent: string = tmpdir()): TemporaryFolder {
+  checkSearchable(parent);
+  const path = mkdtempSync(join(parent, `${prefix}-`));
   rememberFolder(path);
   chmodSync(path, 0o755);
   const remove = (): void => {

@@ -20,6 +20,7 @@ import {
   NBD_IHAVEOPT,
   NBD_INFO,
   NBD_MAGIC,
+  NBD_OLDSTYLE_MAGIC,
   NBD_OPT,
   NBD_REP,
 } from './protocol/constants.ts';
@@ -85,8 +86,10 @@ async function greet({ transport, reader }: HandshakeIo): Promise<void> {
   const greeting = await reader.read(16);
   if (greeting.readBigUInt64BE(0) !== NBD_MAGIC)
     throw new NbdProtocolError(`greeting 0x${greeting.toString('hex', 0, 8)}`, SECTION);
-  if (greeting.readBigUInt64BE(8) !== NBD_IHAVEOPT)
+  if (greeting.readBigUInt64BE(8) === NBD_OLDSTYLE_MAGIC)
     throw new NbdProtocolError('the server speaks the oldstyle negotiation', 'Oldstyle negotiation');
+  if (greeting.readBigUInt64BE(8) !== NBD_IHAVEOPT)
+    throw new NbdProtocolError(`greeting NBDMAGIC 0x${greeting.toString('hex', 8)}`, SECTION);
   const flags = (await reader.read(2)).readUInt16BE(0);
   if ((flags & NBD_FLAG_FIXED_NEWSTYLE) === 0)
     throw new NbdProtocolError('the server speaks no fixed newstyle negotiation', SECTION);

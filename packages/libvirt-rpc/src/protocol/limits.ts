@@ -7,9 +7,6 @@ export const VIR_NET_MESSAGE_HEADER_MAX = 24;
 /** The longest packet, without its length word. */
 export const VIR_NET_MESSAGE_MAX = 33_554_432;
 
-/** The longest payload of a packet. */
-export const VIR_NET_MESSAGE_PAYLOAD_MAX: number = VIR_NET_MESSAGE_MAX - VIR_NET_MESSAGE_HEADER_MAX;
-
 /** The longest string, in bytes of UTF-8. */
 export const REMOTE_STRING_MAX = 4_194_304;
 
