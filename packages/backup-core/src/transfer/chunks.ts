@@ -7,15 +7,15 @@ export type Chunk =
   | { readonly type: 'zero'; readonly offset: number; readonly length: number };
 
 export interface ChunkOptions {
-  /** Bytes asked for at once; default 1 MiB. */
+  /** Bytes asked for at once; default 512 KiB. */
   readonly requestBytes?: number;
-  /** Requests under way; default 8. With `requestBytes` the bound on memory. */
+  /** Requests under way; default 16. With `requestBytes` the bound on memory. */
   readonly inFlight?: number;
   readonly signal?: AbortSignal;
 }
 
-export const DEFAULT_REQUEST_BYTES: number = 1024 * 1024;
-export const DEFAULT_IN_FLIGHT = 8;
+export const DEFAULT_REQUEST_BYTES: number = 512 * 1024;
+export const DEFAULT_IN_FLIGHT = 16;
 
 /**
  * Reads ranges ahead of the consumer and yields them in order. No further read is issued while the consumer

@@ -4,9 +4,9 @@ import type { Sink } from '../sinks/sink.ts';
 import { cutToRequests, DEFAULT_IN_FLIGHT, DEFAULT_REQUEST_BYTES } from './chunks.ts';
 
 export interface CopyOptions {
-  /** Bytes asked for at once; default 1 MiB. */
+  /** Bytes asked for at once; default 512 KiB. */
   readonly requestBytes?: number;
-  /** Requests under way for each source; default 8. With `requestBytes` the bound on memory. */
+  /** Requests under way for each source; default 16. With `requestBytes` the bound on memory. */
   readonly inFlight?: number;
   readonly signal?: AbortSignal;
   /** Called after each range that was written. */
