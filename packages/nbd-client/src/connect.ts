@@ -1,14 +1,17 @@
-import { type ConnectionLimits, NbdConnection } from './connection.ts';
+import { NbdConnection } from './connection.ts';
 import { dial } from './dial.ts';
 import { checkEndpoint, type Endpoint, formatAddress } from './endpoint.ts';
 import { NbdConnectError, NbdUsageError } from './errors.ts';
 import { HandshakeReader } from './handshake-reader.ts';
 import { negotiate } from './negotiate.ts';
+import { Session, type SessionLimits } from './session.ts';
 import { parseNbdUri } from './uri.ts';
 
 export interface ConnectOptions {
   /** Metadata contexts to select, such as `base:allocation`. Ask only for what is needed. Default: none. */
   readonly metaContexts?: readonly string[];
+  /** Whether to ask for extended headers, which QEMU has since 8.2. Default true. */
+  readonly extendedHeaders?: boolean;
   /** Gives up connecting; has no effect once `connect` has returned. */
   readonly signal?: AbortSignal;
   /** For dialling and the whole handshake. Default 10,000. */
@@ -50,7 +53,7 @@ export async function connect(
   const timeout = AbortSignal.timeout(limits.connectTimeoutMs);
   const signal = options.signal === undefined ? timeout : AbortSignal.any([timeout, options.signal]);
   try {
-    return await open(endpoint, options.metaContexts ?? [], limits, signal);
+    return await open(endpoint, options, limits, signal);
   } catch (error) {
     if (!timeout.aborted || error !== timeout.reason) throw error;
     const where = formatAddress(endpoint.address);
@@ -62,8 +65,8 @@ export async function connect(
 
 async function open(
   endpoint: Endpoint,
-  metaContexts: readonly string[],
-  limits: ConnectionLimits,
+  { metaContexts = [], extendedHeaders = true }: ConnectOptions,
+  limits: SessionLimits,
   signal: AbortSignal,
 ): Promise<NbdConnection> {
   const reader = new HandshakeReader();
@@ -75,8 +78,11 @@ async function open(
   signal.addEventListener('abort', abort, { once: true });
   try {
     const exportName = endpoint.exportName ?? '';
-    const negotiated = await negotiate({ transport, reader }, { exportName, metaContexts });
-    return handOver(reader, new NbdConnection(transport, negotiated, limits));
+    const request = { exportName, metaContexts, extendedHeaders };
+    const negotiated = await negotiate({ transport, reader }, request);
+    const session = new Session(transport, negotiated.style, limits);
+    handOver(reader, session);
+    return new NbdConnection(session, negotiated);
   } catch (error) {
     transport.destroy();
     throw error;
@@ -85,15 +91,14 @@ async function open(
   }
 }
 
-/** Gives the connection what arrived behind the handshake. */
-function handOver(reader: HandshakeReader, connection: NbdConnection): NbdConnection {
+/** Gives the session what arrived behind the handshake. */
+function handOver(reader: HandshakeReader, session: Session): void {
   const rest = reader.takeRest();
-  if (rest.length > 0) connection.receive(rest);
-  if (reader.hasEnded) connection.ended(undefined);
-  return connection;
+  if (rest.length > 0) session.receive(rest);
+  if (reader.hasEnded) session.ended(undefined);
 }
 
-function checkedLimits(options: ConnectOptions): ConnectionLimits & { connectTimeoutMs: number } {
+function checkedLimits(options: ConnectOptions): SessionLimits & { connectTimeoutMs: number } {
   const limits = { ...DEFAULTS };
   for (const name of Object.keys(DEFAULTS) as (keyof typeof DEFAULTS)[]) {
     const value = options[name] ?? DEFAULTS[name];

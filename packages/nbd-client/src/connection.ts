@@ -1,35 +1,24 @@
-import { AbortListeners } from './abort-listeners.ts';
 import type { Command, Extent } from './commands/command.ts';
 import { type Destination, ReadCommand } from './commands/read-command.ts';
 import { type BlockStatus, StatusCommand } from './commands/status-command.ts';
-import { NbdConnectionClosedError, NbdConnectError, NbdProtocolError, NbdUsageError } from './errors.ts';
+import { NbdUsageError } from './errors.ts';
 import { type ExtentsOptions, iterateExtents } from './extents.ts';
-import { InFlight, type WindowLimits } from './in-flight.ts';
 import type { Negotiated } from './negotiate.ts';
 import type { BlockSize } from './option.ts';
-import { NBD_CMD, NBD_CMD_FLAG, NBD_ERROR, NBD_FLAG } from './protocol/constants.ts';
-import { MAX_COMPACT_STATUS_BYTES } from './protocol/limits.ts';
-import { type HeaderStyle, ReplyParser } from './reply-parser.ts';
-import { encodeRequest } from './request.ts';
-import type { Receiver, Transport } from './transport.ts';
-
-/** How a connection came to its end. */
-export interface CloseInfo {
-  /** `client`: `close` or `destroy` was called. `server`: it hung up. `error`: see `error`. */
-  readonly reason: 'client' | 'server' | 'error';
-  readonly error?: Error;
-}
-
-/** Counters of one connection since it was opened. */
-export interface ConnectionStatistics {
-  /** On the wire, headers included. */
-  readonly bytesReceived: number;
-  readonly bytesSent: number;
-  /** Requests sent, of any kind. */
-  readonly requests: number;
-  /** Sum of the lengths of all READ requests sent. */
-  readonly readBytesRequested: number;
-}
+import { NBD_CMD_FLAG, NBD_FLAG } from './protocol/constants.ts';
+import { MAX_COMPACT_LENGTH } from './protocol/limits.ts';
+import type { HeaderStyle } from './reply-parser.ts';
+import type { CloseInfo, ConnectionStatistics, Session } from './session.ts';
+import {
+  cachePieces,
+  type ChangeLimits,
+  type ChangeOptions,
+  flushPieces,
+  trimPieces,
+  writePieces,
+  type WriteZeroesOptions,
+  writeZeroesPieces,
+} from './writing.ts';
 
 export interface CommandOptions {
   /** Rejects at once with the signal's reason; the late reply is dropped. */
@@ -49,23 +38,13 @@ export interface BlockStatusOptions extends CommandOptions {
   readonly reqOne?: boolean;
 }
 
-export interface ConnectionLimits extends WindowLimits {
-  readonly idleTimeoutMs: number;
-  readonly closeTimeoutMs: number;
-}
-
-type State =
-  | { readonly kind: 'open' }
-  | { readonly kind: 'closing'; readonly deadline: NodeJS.Timeout }
-  | { readonly kind: 'closed'; readonly info: CloseInfo };
-
 /**
  * An NBD connection in the transmission phase.
  *
  * Offsets and lengths are bytes, as safe integers. Many commands may be under way at once; one that fails
  * does not harm its neighbours. A violation of the protocol ends the connection and rejects them all.
  */
-export class NbdConnection implements Receiver, AsyncDisposable {
+export class NbdConnection implements AsyncDisposable {
   readonly exportName: string;
   /** Bytes. */
   readonly exportSize: number;
@@ -77,44 +56,21 @@ export class NbdConnection implements Receiver, AsyncDisposable {
   /** Resolves, never rejects, when the connection has ended. */
   readonly closed: Promise<CloseInfo>;
 
-  readonly #transport: Transport;
+  readonly #session: Session;
   readonly #flags: number;
   readonly #contexts: ReadonlyMap<number, string>;
-  readonly #limits: ConnectionLimits;
-  readonly #inFlight: InFlight;
-  readonly #parser: ReplyParser;
-  readonly #statistics = { requests: 0, readBytesRequested: 0 };
-  readonly #aborts = new AbortListeners<Command>((command, reason) => {
-    this.#inFlight.withdraw(command);
-    command.fail(reason);
-    this.#sayGoodbyeWhenIdle();
-  });
-  #state: State = { kind: 'open' };
-  #resolveClosed!: (info: CloseInfo) => void;
-  #destroyed: CloseInfo | undefined;
-  #sendScheduled = false;
-  #idleTimer: NodeJS.Timeout | undefined;
 
   /** Use `connect`. */
-  constructor(transport: Transport, negotiated: Negotiated, limits: ConnectionLimits) {
+  constructor(session: Session, negotiated: Negotiated) {
     this.exportName = negotiated.exportName;
     this.exportSize = negotiated.exportSize;
     this.blockSize = negotiated.blockSize;
     this.headerStyle = negotiated.style;
     this.metaContexts = [...negotiated.contexts.values()];
-    this.closed = new Promise((resolve) => (this.#resolveClosed = resolve));
-    this.#transport = transport;
+    this.closed = session.closed;
+    this.#session = session;
     this.#flags = negotiated.transmissionFlags;
     this.#contexts = negotiated.contexts;
-    this.#limits = limits;
-    this.#inFlight = new InFlight(limits);
-    this.#parser = new ReplyParser(negotiated.style, {
-      find: (high, low) => this.#inFlight.find(high, low),
-      done: (command) => {
-        this.#answered(command);
-      },
-    });
-    transport.receiver = this;
   }
 
   get isReadOnly(): boolean {
@@ -129,9 +85,36 @@ export class NbdConnection implements Receiver, AsyncDisposable {
     return this.#has(NBD_FLAG.SEND_DF);
   }
 
+  get canFlush(): boolean {
+    return this.#has(NBD_FLAG.SEND_FLUSH);
+  }
+
+  get canFua(): boolean {
+    return this.#has(NBD_FLAG.SEND_FUA);
+  }
+
+  get canTrim(): boolean {
+    return this.#has(NBD_FLAG.SEND_TRIM);
+  }
+
+  get canZero(): boolean {
+    return this.#has(NBD_FLAG.SEND_WRITE_ZEROES);
+  }
+
+  get canFastZero(): boolean {
+    return this.#has(NBD_FLAG.SEND_FAST_ZERO);
+  }
+
+  get canCache(): boolean {
+    return this.#has(NBD_FLAG.SEND_CACHE);
+  }
+
+  get isRotational(): boolean {
+    return this.#has(NBD_FLAG.ROTATIONAL);
+  }
+
   get statistics(): ConnectionStatistics {
-    const { bytesRead: bytesReceived, bytesWritten: bytesSent } = this.#transport;
-    return { ...this.#statistics, bytesReceived, bytesSent };
+    return this.#session.statistics;
   }
 
   /**
@@ -160,6 +143,39 @@ export class NbdConnection implements Receiver, AsyncDisposable {
   }
 
   /**
+   * Writes `bytes`, which are borrowed until the promise is settled.
+   *
+   * @throws as `read`
+   */
+  async write(offset: number, bytes: Uint8Array, options: ChangeOptions = {}): Promise<void> {
+    this.#checkRange(offset, bytes.length);
+    await this.#issueAll(writePieces(this.#changeLimits, offset, bytes, options), options.signal);
+  }
+
+  /** Makes a range read as zeroes. @throws as `read` */
+  async writeZeroes(offset: number, length: number, options: WriteZeroesOptions = {}): Promise<void> {
+    this.#checkRange(offset, length);
+    await this.#issueAll(writeZeroesPieces(this.#changeLimits, offset, length, options), options.signal);
+  }
+
+  /** Tells that a range is not needed any more; what it reads as then is undefined. @throws as `read` */
+  async trim(offset: number, length: number, options: ChangeOptions = {}): Promise<void> {
+    this.#checkRange(offset, length);
+    await this.#issueAll(trimPieces(this.#changeLimits, offset, length, options), options.signal);
+  }
+
+  /** Tells that a range will be read soon. @throws as `read` */
+  async cache(offset: number, length: number, options: CommandOptions = {}): Promise<void> {
+    this.#checkRange(offset, length);
+    await this.#issueAll(cachePieces(this.#changeLimits, offset, length), options.signal);
+  }
+
+  /** Puts every write that was fulfilled before onto stable storage. @throws as `read` */
+  async flush(options: CommandOptions = {}): Promise<void> {
+    await this.#issueAll(flushPieces(this.#changeLimits), options.signal);
+  }
+
+  /**
    * The extents of every selected context from `offset` on. A server may answer for less than `length`, and
    * for each context differently, but never for nothing.
    *
@@ -169,10 +185,10 @@ export class NbdConnection implements Receiver, AsyncDisposable {
     this.#checkRange(offset, length);
     if (this.#contexts.size === 0) throw new NbdUsageError('BLOCK_STATUS needs a selected metadata context');
     if (length === 0) throw new NbdUsageError('BLOCK_STATUS of 0 bytes');
-    if (length > this.#maxStatusBytes)
-      throw new NbdUsageError(`BLOCK_STATUS of ${length} bytes, the most is ${this.#maxStatusBytes}`);
+    if (length > this.#maxLength)
+      throw new NbdUsageError(`BLOCK_STATUS of ${length} bytes, the most is ${this.#maxLength}`);
     const flags = options.reqOne === true ? NBD_CMD_FLAG.REQ_ONE : 0;
-    return this.#issue(new StatusCommand(offset, length, flags, this.#contexts), options.signal);
+    return this.#session.issue(new StatusCommand(offset, length, flags, this.#contexts), options.signal);
   }
 
   /**
@@ -189,67 +205,39 @@ export class NbdConnection implements Receiver, AsyncDisposable {
     return iterateExtents((offset, length) => this.blockStatus(offset, length, command), context, {
       start,
       end,
-      windowBytes: this.#maxStatusBytes,
+      windowBytes: this.#maxLength,
     });
   }
 
   /** Lets what is under way finish, says goodbye (NBD_CMD_DISC) and waits for the end, all within a bound. */
-  async close(): Promise<CloseInfo> {
-    if (this.#state.kind === 'open') {
-      const deadline = setTimeout(() => {
-        this.destroy(new NbdConnectionClosedError('the server did not finish in time for close()'));
-      }, this.#limits.closeTimeoutMs);
-      this.#state = { kind: 'closing', deadline };
-      this.#sayGoodbyeWhenIdle();
-    }
-    return this.closed;
+  close(): Promise<CloseInfo> {
+    return this.#session.close();
   }
 
   /** Ends the connection now; what is under way is rejected. */
   destroy(reason?: Error): void {
-    if (this.#state.kind === 'closed') return;
-    this.#destroyed ??= reason === undefined ? { reason: 'client' } : { reason: 'client', error: reason };
-    this.#transport.destroy();
+    this.#session.destroy(reason);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
-  /** @internal */
-  target(): Uint8Array | null {
-    return this.#parser.target();
-  }
-
-  /** @internal */
-  filled(count: number): void {
-    this.#idleTimer?.refresh();
-    this.#parser.filled(count);
-  }
-
-  /** @internal */
-  receive(chunk: Uint8Array): void {
-    this.#idleTimer?.refresh();
-    this.#parser.receive(chunk);
-  }
-
-  /** @internal */
-  ended(error: Error | undefined): void {
-    const wasClosing = this.#state.kind === 'closing';
-    if (this.#state.kind === 'closing') clearTimeout(this.#state.deadline);
-    clearTimeout(this.#idleTimer);
-    const info = this.#destroyed ?? closeInfo(error, wasClosing && this.#inFlight.size === 0);
-    this.#state = { kind: 'closed', info };
-    this.#inFlight.failAll(closedError(info));
-    this.#resolveClosed(info);
-  }
-
   #has(flag: number): boolean {
     return (this.#flags & flag) !== 0;
   }
 
-  get #maxStatusBytes(): number {
-    return this.headerStyle === 'extended' ? Number.MAX_SAFE_INTEGER : MAX_COMPACT_STATUS_BYTES;
+  /** The most that a request without payload may cover. */
+  get #maxLength(): number {
+    return this.headerStyle === 'extended' ? Number.MAX_SAFE_INTEGER : MAX_COMPACT_LENGTH;
+  }
+
+  get #changeLimits(): ChangeLimits {
+    return {
+      transmissionFlags: this.#flags,
+      maximumPayload: this.blockSize.maximum,
+      maximumLength: this.#maxLength,
+    };
   }
 
   #checkRange(offset: number, length: number): void {
@@ -268,110 +256,19 @@ export class NbdConnection implements Receiver, AsyncDisposable {
   async #readPieces(offset: number, destination: Destination, options: ReadOptions): Promise<void> {
     const { buffer } = destination;
     const flags = options.df === true && this.canDf ? NBD_CMD_FLAG.DF : 0;
-    const pieces: Promise<void>[] = [];
+    const commands: Command<void>[] = [];
     for (let at = 0; at < buffer.length; at += this.blockSize.maximum) {
       const piece = buffer.subarray(at, at + this.blockSize.maximum);
-      const command = new ReadCommand(offset + at, flags, { buffer: piece, direct: destination.direct });
-      pieces.push(this.#issue(command, options.signal));
+      commands.push(new ReadCommand(offset + at, flags, { buffer: piece, direct: destination.direct }));
     }
-    // A borrowed buffer goes back only when nothing is written to it any more.
-    for (const outcome of await Promise.allSettled(pieces))
-      if (outcome.status === 'rejected') throw outcome.reason;
+    await this.#issueAll(commands, options.signal);
   }
 
-  #issue<T>(command: Command<T>, signal: AbortSignal | undefined): Promise<T> {
-    if (this.#state.kind !== 'open') {
-      command.fail(closedError(this.#state.kind === 'closed' ? this.#state.info : { reason: 'client' }));
-    } else if (signal?.aborted === true) {
-      command.fail(signal.reason);
-    } else {
-      if (signal !== undefined) this.#failOnAbort(command, signal);
-      this.#inFlight.enqueue(command);
-      this.#scheduleSend();
-    }
-    return command.promise;
+  /** Settled only when all are: a borrowed buffer goes back when nobody uses it any more. */
+  async #issueAll(commands: readonly Command<void>[], signal: AbortSignal | undefined): Promise<void> {
+    const outcomes = await Promise.allSettled(
+      commands.map((command) => this.#session.issue(command, signal)),
+    );
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
   }
-
-  #failOnAbort(command: Command, signal: AbortSignal): void {
-    this.#aborts.add(signal, command);
-    const settled = (): void => {
-      this.#aborts.delete(signal, command);
-    };
-    command.promise.then(settled, settled);
-  }
-
-  /** Requests issued in one turn leave in one write. */
-  #scheduleSend(): void {
-    if (this.#sendScheduled) return;
-    this.#sendScheduled = true;
-    process.nextTick(() => {
-      this.#sendScheduled = false;
-      this.#send();
-    });
-  }
-
-  #send(): void {
-    if (this.#state.kind === 'closed') return;
-    const bytes: Uint8Array[] = [];
-    for (let command = this.#inFlight.take(); command !== undefined; command = this.#inFlight.take()) {
-      bytes.push(encodeRequest(this.headerStyle, command, this.#inFlight.cookieHigh, command.cookie));
-      this.#statistics.requests++;
-      if (command.type === NBD_CMD.READ) this.#statistics.readBytesRequested += command.length;
-    }
-    const [first] = bytes;
-    if (first === undefined) return;
-    this.#transport.write(bytes.length === 1 ? first : Buffer.concat(bytes));
-    this.#watchIdle();
-  }
-
-  /** Without progress on what is under way the server counts as gone. */
-  #watchIdle(): void {
-    const { idleTimeoutMs } = this.#limits;
-    if (idleTimeoutMs === 0 || this.#idleTimer !== undefined) return;
-    this.#idleTimer = setTimeout(() => {
-      this.#idleTimer = undefined;
-      this.#end(
-        new NbdConnectError(`no byte from the NBD server for ${idleTimeoutMs} ms with requests under way`),
-      );
-    }, idleTimeoutMs);
-  }
-
-  #end(error: Error): void {
-    this.#destroyed ??= { reason: 'error', error };
-    this.#transport.destroy();
-  }
-
-  #answered(command: Command): void {
-    // First this: a reply that was not whole throws, and the command then fails with all the others.
-    if (!command.settled) command.finish();
-    this.#inFlight.remove(command);
-    if (this.#inFlight.sent === 0) {
-      clearTimeout(this.#idleTimer);
-      this.#idleTimer = undefined;
-    }
-    if (command.errno === NBD_ERROR.ESHUTDOWN) void this.close();
-    if (this.#inFlight.size > 0) this.#scheduleSend();
-    else this.#sayGoodbyeWhenIdle();
-  }
-
-  #sayGoodbyeWhenIdle(): void {
-    if (this.#state.kind !== 'closing' || this.#inFlight.size > 0) return;
-    const disconnect = { type: NBD_CMD.DISC, flags: 0, offset: 0, length: 0 };
-    this.#transport.write(encodeRequest(this.headerStyle, disconnect, this.#inFlight.cookieHigh, 0));
-    this.#transport.end();
-  }
-}
-
-function closeInfo(error: Error | undefined, expected: boolean): CloseInfo {
-  if (expected) return { reason: 'client' };
-  return error === undefined ? { reason: 'server' } : { reason: 'error', error };
-}
-
-/** What commands are rejected with when the connection has ended like this. */
-function closedError({ reason, error }: CloseInfo): Error {
-  if (error instanceof NbdProtocolError) return error;
-  const who = reason === 'server' ? 'the NBD server closed the connection' : 'the NBD connection is closed';
-  return new NbdConnectionClosedError(error === undefined ? who : `${who}: ${error.message}`, {
-    cause: error,
-  });
 }

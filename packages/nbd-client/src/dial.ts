@@ -87,8 +87,10 @@ class SocketTransport implements Transport {
     return this.#socket.bytesWritten;
   }
 
-  write(bytes: Uint8Array): void {
-    this.#socket.write(bytes);
+  write(...pieces: readonly Uint8Array[]): void {
+    this.#socket.cork();
+    for (const piece of pieces) this.#socket.write(piece);
+    this.#socket.uncork();
   }
 
   end(): void {

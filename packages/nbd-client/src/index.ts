@@ -3,9 +3,7 @@ export type { BlockStatus } from './commands/status-command.ts';
 export { connect, type ConnectOptions } from './connect.ts';
 export {
   type BlockStatusOptions,
-  type CloseInfo,
   type CommandOptions,
-  type ConnectionStatistics,
   NbdConnection,
   type ReadOptions,
 } from './connection.ts';
@@ -33,4 +31,6 @@ export {
   NBD_STATE_ZERO,
 } from './protocol/constants.ts';
 export type { HeaderStyle } from './reply-parser.ts';
+export type { CloseInfo, ConnectionStatistics } from './session.ts';
 export { parseNbdUri } from './uri.ts';
+export type { ChangeOptions, WriteZeroesOptions } from './writing.ts';

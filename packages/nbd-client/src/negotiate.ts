@@ -32,6 +32,7 @@ import {
   MAX_STRING_BYTES,
   UNLIMITED_PAYLOAD,
 } from './protocol/limits.ts';
+import { readUint64 } from './protocol/uint64.ts';
 import type { HeaderStyle } from './reply-parser.ts';
 import type { Transport } from './transport.ts';
 
@@ -50,6 +51,8 @@ export interface Negotiated {
 export interface NegotiationRequest {
   readonly exportName: string;
   readonly metaContexts: readonly string[];
+  /** Whether to ask for extended headers. */
+  readonly extendedHeaders: boolean;
 }
 
 /** The two ends a handshake talks through. */
@@ -64,6 +67,11 @@ interface OptionReply {
 }
 
 const SECTION = 'Newstyle negotiation';
+/** Size, flags and padding behind the magics of an oldstyle greeting. */
+const OLDSTYLE_REST_BYTES = 136;
+const EXPORT_NAME_REPLY_BYTES = 10;
+/** Padding of the reply to NBD_OPT_EXPORT_NAME, unless both sides agreed to leave it out. */
+const ZEROES_BYTES = 124;
 const DEFAULT_BLOCK_SIZE: BlockSize = { minimum: 1, preferred: 4096, maximum: DEFAULT_MAXIMUM_PAYLOAD };
 
 /**
@@ -73,33 +81,86 @@ const DEFAULT_BLOCK_SIZE: BlockSize = { minimum: 1, preferred: 4096, maximum: DE
  * the specification
  */
 export async function negotiate(io: HandshakeIo, request: NegotiationRequest): Promise<Negotiated> {
-  await greet(io);
-  const style = await negotiateStyle(io);
+  const greeting = await greet(io);
+  if (greeting.kind === 'oldstyle') return oldstyle(greeting, request);
+  if (greeting.kind === 'newstyle') return exportName(io, request, greeting);
+  const style = await negotiateStyle(io, request);
   const contexts =
     style === 'simple' || request.metaContexts.length === 0
       ? new Map<number, string>()
       : await setMetaContexts(io, request);
-  return go(io, request, style, contexts);
+  return go(io, request, style, contexts, greeting);
 }
 
-async function greet({ transport, reader }: HandshakeIo): Promise<void> {
+/** What the server's first bytes say. Only fixed newstyle has options with answers. */
+type Greeting =
+  | { readonly kind: 'oldstyle'; readonly size: number; readonly transmissionFlags: number }
+  | { readonly kind: 'newstyle' | 'fixed-newstyle'; readonly noZeroes: boolean };
+
+async function greet({ transport, reader }: HandshakeIo): Promise<Greeting> {
   const greeting = await reader.read(16);
   if (greeting.readBigUInt64BE(0) !== NBD_MAGIC)
     throw new NbdProtocolError(`greeting 0x${greeting.toString('hex', 0, 8)}`, SECTION);
-  if (greeting.readBigUInt64BE(8) === NBD_OLDSTYLE_MAGIC)
-    throw new NbdProtocolError('the server speaks the oldstyle negotiation', 'Oldstyle negotiation');
+  if (greeting.readBigUInt64BE(8) === NBD_OLDSTYLE_MAGIC) {
+    const rest = await reader.read(OLDSTYLE_REST_BYTES);
+    // The upper half of its flags must be 0, and what follows is padding.
+    return { kind: 'oldstyle', size: readUint64(rest, 0), transmissionFlags: rest.readUInt16BE(10) };
+  }
   if (greeting.readBigUInt64BE(8) !== NBD_IHAVEOPT)
     throw new NbdProtocolError(`greeting NBDMAGIC 0x${greeting.toString('hex', 8)}`, SECTION);
   const flags = (await reader.read(2)).readUInt16BE(0);
-  if ((flags & NBD_FLAG_FIXED_NEWSTYLE) === 0)
-    throw new NbdProtocolError('the server speaks no fixed newstyle negotiation', SECTION);
+  const fixed = (flags & NBD_FLAG_FIXED_NEWSTYLE) !== 0;
+  const noZeroes = (flags & NBD_FLAG_NO_ZEROES) !== 0;
   const answer = Buffer.alloc(4);
-  const noZeroes = (flags & NBD_FLAG_NO_ZEROES) === 0 ? 0 : NBD_FLAG_C_NO_ZEROES;
-  answer.writeUInt32BE(NBD_FLAG_C_FIXED_NEWSTYLE | noZeroes, 0);
+  answer.writeUInt32BE((fixed ? NBD_FLAG_C_FIXED_NEWSTYLE : 0) | (noZeroes ? NBD_FLAG_C_NO_ZEROES : 0), 0);
   transport.write(answer);
+  return { kind: fixed ? 'fixed-newstyle' : 'newstyle', noZeroes };
 }
 
-async function negotiateStyle(io: HandshakeIo): Promise<HeaderStyle> {
+/** Oldstyle has one export and no name for it. */
+function oldstyle(greeting: Greeting & { kind: 'oldstyle' }, request: NegotiationRequest): Negotiated {
+  if (request.exportName !== '')
+    throw new NbdProtocolError('an oldstyle server has no export names', 'Oldstyle negotiation');
+  return plainExport(request, greeting.size, greeting.transmissionFlags);
+}
+
+/** The way to an export that every newstyle server knows. It has no error: the server just hangs up. */
+async function exportName(
+  { transport, reader }: HandshakeIo,
+  request: NegotiationRequest,
+  { noZeroes }: Greeting & { kind: 'newstyle' | 'fixed-newstyle' },
+): Promise<Negotiated> {
+  transport.write(encodeOption(NBD_OPT.EXPORT_NAME, Buffer.from(request.exportName)));
+  const bytes = await reader.read(EXPORT_NAME_REPLY_BYTES).catch((error: unknown) => {
+    if (!reader.hasEnded) throw error;
+    throw new NbdNegotiationError(NBD_OPT.EXPORT_NAME, null, '', `opening ${exportLabel(request)}`);
+  });
+  if (!noZeroes) await reader.read(ZEROES_BYTES);
+  return plainExport(request, readUint64(bytes, 0), bytes.readUInt16BE(8));
+}
+
+/** An export whose server told neither block sizes nor contexts. */
+function plainExport(
+  { exportName }: NegotiationRequest,
+  size: number,
+  transmissionFlags: number,
+): Negotiated {
+  return {
+    exportName,
+    exportSize: checkedSize(size),
+    transmissionFlags: checkedFlags(transmissionFlags, 'simple'),
+    blockSize: DEFAULT_BLOCK_SIZE,
+    style: 'simple',
+    contexts: new Map(),
+  };
+}
+
+/** Extended headers imply structured replies; simple replies are the floor. */
+async function negotiateStyle(io: HandshakeIo, request: NegotiationRequest): Promise<HeaderStyle> {
+  if (request.extendedHeaders) {
+    const { final } = await exchange(io, NBD_OPT.EXTENDED_HEADERS);
+    if (final.type === NBD_REP.ACK) return 'extended';
+  }
   const { final } = await exchange(io, NBD_OPT.STRUCTURED_REPLY);
   return final.type === NBD_REP.ACK ? 'structured' : 'simple';
 }
@@ -131,9 +192,11 @@ async function go(
   request: NegotiationRequest,
   style: HeaderStyle,
   contexts: ReadonlyMap<number, string>,
+  greeting: Greeting & { kind: 'newstyle' | 'fixed-newstyle' },
 ): Promise<Negotiated> {
   const data = encodeInfoRequest(request.exportName, [NBD_INFO.BLOCK_SIZE]);
   const { replies, final } = await exchange(io, NBD_OPT.GO, data);
+  if (final.type === NBD_REP.ERR_UNSUP && style === 'simple') return exportName(io, request, greeting);
   if (final.type !== NBD_REP.ACK) throw refusal(NBD_OPT.GO, final, `opening ${exportLabel(request)}`);
   let size: number | undefined;
   let transmissionFlags = 0;

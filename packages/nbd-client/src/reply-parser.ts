@@ -252,7 +252,7 @@ function checkedBodyLength(type: number, length: number): number {
 function compactExtents(body: Buffer): RawExtent[] {
   const extents: RawExtent[] = [];
   for (let at = 4; at < body.length; at += 8)
-    extents.push({ length: body.readUInt32BE(at), flags: body.readUInt32BE(at + 4) });
+    extents.push({ length: body.readUInt32BE(at), flags: body.readUInt32BE(at + 4), highFlags: 0 });
   return extents;
 }
 
@@ -265,7 +265,11 @@ function extendedExtents(body: Buffer): RawExtent[] {
     );
   const extents: RawExtent[] = [];
   for (let at = 8; at < body.length; at += 16)
-    extents.push({ length: readUint64(body, at), flags: readUint64(body, at + 8) });
+    extents.push({
+      length: readUint64(body, at),
+      flags: body.readUInt32BE(at + 12),
+      highFlags: body.readUInt32BE(at + 8),
+    });
   return extents;
 }
 

@@ -16,7 +16,8 @@ export interface Transport {
   receiver: Receiver;
   readonly bytesRead: number;
   readonly bytesWritten: number;
-  write(bytes: Uint8Array): void;
+  /** Sends pieces as one. They are borrowed until they are on the wire. */
+  write(...pieces: readonly Uint8Array[]): void;
   /** Says goodbye after what was written. */
   end(): void;
   /** Drops the connection; `ended` follows. */

@@ -14,7 +14,10 @@ export interface Extent {
 /** An extent as it stands in a status chunk: its offset follows from its predecessors. */
 export interface RawExtent {
   readonly length: number;
+  /** The lower 32 bits. */
   readonly flags: number;
+  /** The upper 32 bits, which only extended headers have. */
+  readonly highFlags: number;
 }
 
 interface CommandFailure {

@@ -34,14 +34,23 @@ export class StatusCommand extends Command<BlockStatus> {
     const end = this.offset + this.length;
     let offset = this.offset;
     const extents: Extent[] = [];
-    for (const { length, flags } of raw) {
+    for (const { length, flags: lowFlags, highFlags } of raw) {
       if (length === 0) throw this.unexpected(`an extent of 0 bytes for ${context}`);
       // Only the last extent may reach beyond the request.
       if (offset >= end) throw this.unexpected(`an extent beyond the request for ${context}`);
+      const flags = this.#flagsOf(context, lowFlags, highFlags);
       extents.push({ offset, length: Math.min(length, end - offset), flags });
       offset += length;
     }
     return extents;
+  }
+
+  /** Upper bits of a base: context are reserved; of another context they are part of the value. */
+  #flagsOf(context: string, lowFlags: number, highFlags: number): number {
+    if (highFlags === 0 || context.startsWith('base:')) return lowFlags;
+    const flags = highFlags * 2 ** 32 + lowFlags;
+    if (!Number.isSafeInteger(flags)) throw this.unexpected(`flags over 2^53 - 1 for ${context}`);
+    return flags;
   }
 
   protected override result(): BlockStatus {

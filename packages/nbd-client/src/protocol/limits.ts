@@ -33,4 +33,4 @@ export const UNLIMITED_PAYLOAD = 0xffffffff;
 export const MAX_PAYLOAD: number = 2 ** 26;
 
 /** Without extended headers a length has 32 bits; asked for in multiples of 64 KiB (QEMU 7.2 rounds). */
-export const MAX_COMPACT_STATUS_BYTES: number = 2 ** 32 - 2 ** 16;
+export const MAX_COMPACT_LENGTH: number = 2 ** 32 - 2 ** 16;

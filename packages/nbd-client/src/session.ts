@@ -1,0 +1,223 @@
+import { AbortListeners } from './abort-listeners.ts';
+import type { Command } from './commands/command.ts';
+import { NbdConnectError, NbdConnectionClosedError, NbdProtocolError } from './errors.ts';
+import { InFlight, type WindowLimits } from './in-flight.ts';
+import { NBD_CMD, NBD_ERROR } from './protocol/constants.ts';
+import { type HeaderStyle, ReplyParser } from './reply-parser.ts';
+import { encodeRequest } from './request.ts';
+import type { Receiver, Transport } from './transport.ts';
+
+/** How a connection came to its end. */
+export interface CloseInfo {
+  /** `client`: `close` or `destroy` was called. `server`: it hung up. `error`: see `error`. */
+  readonly reason: 'client' | 'server' | 'error';
+  readonly error?: Error;
+}
+
+/** Counters of one connection since it was opened. */
+export interface ConnectionStatistics {
+  /** On the wire, headers included. */
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  /** Requests sent, of any kind. */
+  readonly requests: number;
+  /** Sum of the lengths of all READ requests sent. */
+  readonly readBytesRequested: number;
+}
+
+export interface SessionLimits extends WindowLimits {
+  readonly idleTimeoutMs: number;
+  readonly closeTimeoutMs: number;
+}
+
+type State =
+  | { readonly kind: 'open' }
+  | { readonly kind: 'closing'; readonly deadline: NodeJS.Timeout }
+  | { readonly kind: 'closed'; readonly info: CloseInfo };
+
+/**
+ * The transmission phase of one connection: sends commands as the window allows, gives replies to them, and
+ * ends once, with one reason for all that is under way.
+ */
+export class Session implements Receiver {
+  /** Resolves, never rejects, when the connection has ended. */
+  readonly closed: Promise<CloseInfo>;
+  readonly #transport: Transport;
+  readonly #style: HeaderStyle;
+  readonly #limits: SessionLimits;
+  readonly #inFlight: InFlight;
+  readonly #parser: ReplyParser;
+  readonly #statistics = { requests: 0, readBytesRequested: 0 };
+  readonly #aborts = new AbortListeners<Command>((command, reason) => {
+    this.#inFlight.withdraw(command);
+    command.fail(reason);
+    this.#sayGoodbyeWhenIdle();
+  });
+  #state: State = { kind: 'open' };
+  #resolveClosed!: (info: CloseInfo) => void;
+  #destroyed: CloseInfo | undefined;
+  #sendScheduled = false;
+  #idleTimer: NodeJS.Timeout | undefined;
+
+  constructor(transport: Transport, style: HeaderStyle, limits: SessionLimits) {
+    this.closed = new Promise((resolve) => (this.#resolveClosed = resolve));
+    this.#transport = transport;
+    this.#style = style;
+    this.#limits = limits;
+    this.#inFlight = new InFlight(limits);
+    this.#parser = new ReplyParser(style, {
+      find: (high, low) => this.#inFlight.find(high, low),
+      done: (command) => {
+        this.#answered(command);
+      },
+    });
+    transport.receiver = this;
+  }
+
+  get statistics(): ConnectionStatistics {
+    const { bytesRead: bytesReceived, bytesWritten: bytesSent } = this.#transport;
+    return { ...this.#statistics, bytesReceived, bytesSent };
+  }
+
+  /** Lets what is under way finish, says goodbye (NBD_CMD_DISC) and waits for the end, all within a bound. */
+  async close(): Promise<CloseInfo> {
+    if (this.#state.kind === 'open') {
+      const deadline = setTimeout(() => {
+        this.destroy(new NbdConnectionClosedError('the server did not finish in time for close()'));
+      }, this.#limits.closeTimeoutMs);
+      this.#state = { kind: 'closing', deadline };
+      this.#sayGoodbyeWhenIdle();
+    }
+    return this.closed;
+  }
+
+  /** Ends the connection now; what is under way is rejected. */
+  destroy(reason?: Error): void {
+    if (this.#state.kind === 'closed') return;
+    this.#destroyed ??= reason === undefined ? { reason: 'client' } : { reason: 'client', error: reason };
+    this.#transport.destroy();
+  }
+
+  target(): Uint8Array | null {
+    return this.#parser.target();
+  }
+
+  filled(count: number): void {
+    this.#idleTimer?.refresh();
+    this.#parser.filled(count);
+  }
+
+  receive(chunk: Uint8Array): void {
+    this.#idleTimer?.refresh();
+    this.#parser.receive(chunk);
+  }
+
+  ended(error: Error | undefined): void {
+    const wasClosing = this.#state.kind === 'closing';
+    if (this.#state.kind === 'closing') clearTimeout(this.#state.deadline);
+    clearTimeout(this.#idleTimer);
+    const info = this.#destroyed ?? closeInfo(error, wasClosing && this.#inFlight.size === 0);
+    this.#state = { kind: 'closed', info };
+    this.#inFlight.failAll(closedError(info));
+    this.#resolveClosed(info);
+  }
+
+  /** Sends a command when there is room, and gives its promise. */
+  issue<T>(command: Command<T>, signal: AbortSignal | undefined): Promise<T> {
+    if (this.#state.kind !== 'open') {
+      command.fail(closedError(this.#state.kind === 'closed' ? this.#state.info : { reason: 'client' }));
+    } else if (signal?.aborted === true) {
+      command.fail(signal.reason);
+    } else {
+      if (signal !== undefined) this.#failOnAbort(command, signal);
+      this.#inFlight.enqueue(command);
+      this.#scheduleSend();
+    }
+    return command.promise;
+  }
+
+  #failOnAbort(command: Command, signal: AbortSignal): void {
+    this.#aborts.add(signal, command);
+    const settled = (): void => {
+      this.#aborts.delete(signal, command);
+    };
+    command.promise.then(settled, settled);
+  }
+
+  /** Requests issued in one turn leave in one write. */
+  #scheduleSend(): void {
+    if (this.#sendScheduled) return;
+    this.#sendScheduled = true;
+    process.nextTick(() => {
+      this.#sendScheduled = false;
+      this.#send();
+    });
+  }
+
+  #send(): void {
+    if (this.#state.kind === 'closed') return;
+    const headers: Buffer[] = [];
+    const pieces: Uint8Array[] = [];
+    for (let command = this.#inFlight.take(); command !== undefined; command = this.#inFlight.take()) {
+      headers.push(encodeRequest(this.#style, command, this.#inFlight.cookieHigh, command.cookie));
+      if (command.payload !== null) pieces.push(Buffer.concat(headers.splice(0)), command.payload);
+      this.#statistics.requests++;
+      if (command.type === NBD_CMD.READ) this.#statistics.readBytesRequested += command.length;
+    }
+    if (headers.length > 0) pieces.push(Buffer.concat(headers));
+    if (pieces.length === 0) return;
+    this.#transport.write(...pieces);
+    this.#watchIdle();
+  }
+
+  /** Without progress on what is under way the server counts as gone. */
+  #watchIdle(): void {
+    const { idleTimeoutMs } = this.#limits;
+    if (idleTimeoutMs === 0 || this.#idleTimer !== undefined) return;
+    this.#idleTimer = setTimeout(() => {
+      this.#idleTimer = undefined;
+      this.#end(
+        new NbdConnectError(`no byte from the NBD server for ${idleTimeoutMs} ms with requests under way`),
+      );
+    }, idleTimeoutMs);
+  }
+
+  #end(error: Error): void {
+    this.#destroyed ??= { reason: 'error', error };
+    this.#transport.destroy();
+  }
+
+  #answered(command: Command): void {
+    // First this: a reply that was not whole throws, and the command then fails with all the others.
+    if (!command.settled) command.finish();
+    this.#inFlight.remove(command);
+    if (this.#inFlight.sent === 0) {
+      clearTimeout(this.#idleTimer);
+      this.#idleTimer = undefined;
+    }
+    if (command.errno === NBD_ERROR.ESHUTDOWN) void this.close();
+    if (this.#inFlight.size > 0) this.#scheduleSend();
+    else this.#sayGoodbyeWhenIdle();
+  }
+
+  #sayGoodbyeWhenIdle(): void {
+    if (this.#state.kind !== 'closing' || this.#inFlight.size > 0) return;
+    const disconnect = { type: NBD_CMD.DISC, flags: 0, offset: 0, length: 0 };
+    this.#transport.write(encodeRequest(this.#style, disconnect, this.#inFlight.cookieHigh, 0));
+    this.#transport.end();
+  }
+}
+
+function closeInfo(error: Error | undefined, expected: boolean): CloseInfo {
+  if (expected) return { reason: 'client' };
+  return error === undefined ? { reason: 'server' } : { reason: 'error', error };
+}
+
+/** What commands are rejected with when the connection has ended like this. */
+function closedError({ reason, error }: CloseInfo): Error {
+  if (error instanceof NbdProtocolError) return error;
+  const who = reason === 'server' ? 'the NBD server closed the connection' : 'the NBD connection is closed';
+  return new NbdConnectionClosedError(error === undefined ? who : `${who}: ${error.message}`, {
+    cause: error,
+  });
+}
