@@ -40,6 +40,10 @@ export interface Script {
   readonly contexts?: readonly (readonly [number, string])[];
   readonly structured?: boolean;
   readonly extended?: boolean;
+  /** Without options: the greeting is followed by requests. */
+  readonly oldstyle?: boolean;
+  /** Does not know NBD_OPT_GO. */
+  readonly refuseGo?: boolean;
   /** Answers an option itself: returns the bytes, or undefined for the default. */
   readonly option?: (option: number, data: Buffer) => Buffer | 'nothing' | undefined;
   /** Answers a request itself: returns the bytes, or undefined for the default. */
@@ -196,6 +200,7 @@ export class FakeConnection {
     this.#script = script;
     this.#requests = requests;
     socket.on('error', () => undefined);
+    if (script.oldstyle === true) this.#phase = 'transmission';
     socket.write(script.greeting ?? GREETING);
     socket.on('data', (bytes: Buffer) => {
       this.#received = Buffer.concat([this.#received, bytes]);
@@ -242,8 +247,12 @@ export class FakeConnection {
   #option(option: number, payload: Buffer): void {
     this.options.push(option);
     const own = this.#script.option?.(option, payload);
-    if (option === NBD_OPT.GO && own !== 'nothing') this.#phase = 'transmission';
     if (own === 'nothing') return;
+    if (option === NBD_OPT.GO && this.#script.refuseGo === true) {
+      this.socket.write(optionReply(option, NBD_REP.ERR_UNSUP));
+      return;
+    }
+    if (option === NBD_OPT.GO || option === NBD_OPT.EXPORT_NAME) this.#phase = 'transmission';
     this.socket.write(own ?? this.#defaultOption(option, payload));
   }
 
@@ -284,8 +293,29 @@ export class FakeConnection {
     else this.socket.write(this.#defaultReply(request));
   }
 
+  #extendedReply(request: Request): Buffer {
+    const { offset, length } = request;
+    if (request.type === NBD_CMD.READ)
+      return extendedChunk(
+        request,
+        NBD_REPLY_TYPE.OFFSET_DATA,
+        Buffer.concat([u64(offset), patternAt(offset, length)]),
+      );
+    if (request.type !== NBD_CMD.BLOCK_STATUS)
+      return extendedChunk(request, NBD_REPLY_TYPE.NONE, Buffer.alloc(0));
+    const last = this.#contexts.length - 1;
+    return Buffer.concat(
+      this.#contexts.map(([id], index) =>
+        extendedChunk(request, NBD_REPLY_TYPE.BLOCK_STATUS_EXT, extentOf(id, length), {
+          done: index === last,
+        }),
+      ),
+    );
+  }
+
   #defaultReply(request: Request): Buffer {
     const { structured = true } = this.#script;
+    if (this.#extended) return this.#extendedReply(request);
     if (request.type === NBD_CMD.READ)
       return structured
         ? data(request, request.offset, request.length)
@@ -298,6 +328,10 @@ export class FakeConnection {
     }
     return simple(request, 0);
   }
+}
+
+function extentOf(id: number, length: number): Buffer {
+  return Buffer.concat([u32(id), u32(1), u64(length), u64(0)]);
 }
 
 function queriesOf(payload: Buffer): string[] {
