@@ -55,6 +55,7 @@ const REQUIREMENTS = {
     command('nbdkit', 'nbdkit'),
     command('nbdinfo', 'libnbd-bin'),
     command('nbdcopy', 'libnbd-bin'),
+    command('certtool', 'gnutls-bin'),
   ],
 };
 

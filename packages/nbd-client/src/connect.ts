@@ -1,15 +1,18 @@
 import { NbdConnection } from './connection.ts';
 import { dial } from './dial.ts';
 import { checkEndpoint, type Endpoint, formatAddress } from './endpoint.ts';
-import { NbdConnectError, NbdUsageError } from './errors.ts';
+import { NbdConnectError, NbdTlsError, NbdUsageError } from './errors.ts';
 import { HandshakeReader } from './handshake-reader.ts';
 import { negotiate } from './negotiate.ts';
 import { Session, type SessionLimits } from './session.ts';
+import { checkTls, loadTlsFiles, type TlsOptions } from './tls-options.ts';
 import { parseNbdUri } from './uri.ts';
 
 export interface ConnectOptions {
   /** Metadata contexts to select, such as `base:allocation`. Ask only for what is needed. Default: none. */
   readonly metaContexts?: readonly string[];
+  /** Whether a URI may name files of certificates and keys. Default false. */
+  readonly allowLocalFiles?: boolean;
   /** Whether to ask for extended headers, which QEMU has since 8.2. Default true. */
   readonly extendedHeaders?: boolean;
   /** Gives up connecting; has no effect once `connect` has returned. */
@@ -65,12 +68,13 @@ export async function connect(
 
 async function open(
   endpoint: Endpoint,
-  { metaContexts = [], extendedHeaders = true }: ConnectOptions,
+  { metaContexts = [], extendedHeaders = true, allowLocalFiles = false }: ConnectOptions,
   limits: SessionLimits,
   signal: AbortSignal,
 ): Promise<NbdConnection> {
   const reader = new HandshakeReader();
-  const transport = await dial(endpoint.address, reader, signal);
+  const tls = await tlsOf(endpoint, allowLocalFiles);
+  const transport = await dial(endpoint.address, reader, { tls, signal });
   const abort = (): void => {
     reader.ended(signal.reason as Error);
     transport.destroy();
@@ -78,17 +82,34 @@ async function open(
   signal.addEventListener('abort', abort, { once: true });
   try {
     const exportName = endpoint.exportName ?? '';
-    const request = { exportName, metaContexts, extendedHeaders };
+    const request = { exportName, metaContexts, extendedHeaders, tls: tls !== undefined };
     const negotiated = await negotiate({ transport, reader }, request);
     const session = new Session(transport, negotiated.style, limits);
     handOver(reader, session);
     return new NbdConnection(session, negotiated);
   } catch (error) {
     transport.destroy();
-    throw error;
+    throw tls !== undefined && error instanceof NbdConnectError ? refusedByTls(error) : error;
   } finally {
     signal.removeEventListener('abort', abort);
   }
+}
+
+async function tlsOf({ address, tls }: Endpoint, allowLocalFiles: boolean): Promise<TlsOptions | undefined> {
+  if (tls?.type !== 'files') {
+    if (tls !== undefined) checkTls(tls, address);
+    return tls;
+  }
+  if (!allowLocalFiles && (tls.certificates ?? tls.pskFile) !== undefined)
+    throw new NbdUsageError('the URI names local files, which takes the option allowLocalFiles');
+  const loaded = await loadTlsFiles(tls);
+  checkTls(loaded, address);
+  return loaded;
+}
+
+/** With TLS 1.3 a server that refuses the client's certificate does so after the handshake, by hanging up. */
+function refusedByTls(cause: NbdConnectError): NbdTlsError {
+  return new NbdTlsError(`${cause.message}, behind TLS: it may want another client certificate`, { cause });
 }
 
 /** Gives the session what arrived behind the handshake. */

@@ -1,6 +1,7 @@
 import { NbdUsageError } from './errors.ts';
 import { NBD_DEFAULT_PORT } from './protocol/constants.ts';
 import { MAX_STRING_BYTES } from './protocol/limits.ts';
+import type { TlsFiles, TlsOptions } from './tls-options.ts';
 
 /** Where an NBD server listens. */
 export type Address =
@@ -12,6 +13,8 @@ export interface Endpoint {
   readonly address: Address;
   /** Default: the export with the empty name. */
   readonly exportName?: string;
+  /** Default: plain text. */
+  readonly tls?: TlsOptions | TlsFiles;
 }
 
 /** The size of `sockaddr_un.sun_path` less the NUL at its end. */

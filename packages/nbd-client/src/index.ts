@@ -32,5 +32,6 @@ export {
 } from './protocol/constants.ts';
 export type { HeaderStyle } from './reply-parser.ts';
 export type { CloseInfo, ConnectionStatistics } from './session.ts';
+export type { PskOptions, TlsFiles, TlsOptions, X509Options } from './tls-options.ts';
 export { parseNbdUri } from './uri.ts';
 export type { ChangeOptions, WriteZeroesOptions } from './writing.ts';

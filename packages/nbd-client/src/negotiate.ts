@@ -1,4 +1,4 @@
-import { NbdNegotiationError, NbdProtocolError, sanitize } from './errors.ts';
+import { NbdNegotiationError, NbdProtocolError, NbdTlsError, sanitize } from './errors.ts';
 import type { HandshakeReader } from './handshake-reader.ts';
 import {
   type BlockSize,
@@ -53,6 +53,8 @@ export interface NegotiationRequest {
   readonly metaContexts: readonly string[];
   /** Whether to ask for extended headers. */
   readonly extendedHeaders: boolean;
+  /** Whether to encrypt before anything else. */
+  readonly tls: boolean;
 }
 
 /** The two ends a handshake talks through. */
@@ -81,7 +83,8 @@ const DEFAULT_BLOCK_SIZE: BlockSize = { minimum: 1, preferred: 4096, maximum: DE
  * the specification
  */
 export async function negotiate(io: HandshakeIo, request: NegotiationRequest): Promise<Negotiated> {
-  const greeting = await greet(io);
+  const greeting = await greet(io, request.tls);
+  if (request.tls) await startTls(io);
   if (greeting.kind === 'oldstyle') return oldstyle(greeting, request);
   if (greeting.kind === 'newstyle') return exportName(io, request, greeting);
   const style = await negotiateStyle(io, request);
@@ -97,11 +100,12 @@ type Greeting =
   | { readonly kind: 'oldstyle'; readonly size: number; readonly transmissionFlags: number }
   | { readonly kind: 'newstyle' | 'fixed-newstyle'; readonly noZeroes: boolean };
 
-async function greet({ transport, reader }: HandshakeIo): Promise<Greeting> {
+async function greet({ transport, reader }: HandshakeIo, tls: boolean): Promise<Greeting> {
   const greeting = await reader.read(16);
   if (greeting.readBigUInt64BE(0) !== NBD_MAGIC)
     throw new NbdProtocolError(`greeting 0x${greeting.toString('hex', 0, 8)}`, SECTION);
   if (greeting.readBigUInt64BE(8) === NBD_OLDSTYLE_MAGIC) {
+    if (tls) throw new NbdTlsError('the server speaks the oldstyle negotiation, which has no TLS');
     const rest = await reader.read(OLDSTYLE_REST_BYTES);
     // The upper half of its flags must be 0, and what follows is padding.
     return { kind: 'oldstyle', size: readUint64(rest, 0), transmissionFlags: rest.readUInt16BE(10) };
@@ -111,10 +115,24 @@ async function greet({ transport, reader }: HandshakeIo): Promise<Greeting> {
   const flags = (await reader.read(2)).readUInt16BE(0);
   const fixed = (flags & NBD_FLAG_FIXED_NEWSTYLE) !== 0;
   const noZeroes = (flags & NBD_FLAG_NO_ZEROES) !== 0;
+  if (tls && !fixed)
+    throw new NbdTlsError('the server speaks no fixed newstyle negotiation, which TLS needs');
   const answer = Buffer.alloc(4);
   answer.writeUInt32BE((fixed ? NBD_FLAG_C_FIXED_NEWSTYLE : 0) | (noZeroes ? NBD_FLAG_C_NO_ZEROES : 0), 0);
   transport.write(answer);
   return { kind: fixed ? 'fixed-newstyle' : 'newstyle', noZeroes };
+}
+
+/** Encrypts the connection, or fails: nothing but this option goes out in plain text. */
+async function startTls(io: HandshakeIo): Promise<void> {
+  const { final } = await exchange(io, NBD_OPT.STARTTLS);
+  if (final.type !== NBD_REP.ACK) {
+    const cause = refusal(NBD_OPT.STARTTLS, final, 'starting TLS');
+    throw new NbdTlsError(`the server refuses TLS: ${cause.message}`, { cause });
+  }
+  // The server is silent until the client has spoken TLS: whatever is here came from somebody in between.
+  if (io.reader.takeRest().length > 0) throw new NbdTlsError('bytes in plain text behind the start of TLS');
+  await io.transport.startTls();
 }
 
 /** Oldstyle has one export and no name for it. */

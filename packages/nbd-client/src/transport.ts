@@ -18,6 +18,8 @@ export interface Transport {
   readonly bytesWritten: number;
   /** Sends pieces as one. They are borrowed until they are on the wire. */
   write(...pieces: readonly Uint8Array[]): void;
+  /** Encrypts what follows. @throws NbdTlsError if that fails; the connection is gone then */
+  startTls(): Promise<void>;
   /** Says goodbye after what was written. */
   end(): void;
   /** Drops the connection; `ended` follows. */

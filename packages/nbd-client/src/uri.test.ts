@@ -21,6 +21,22 @@ describe('parseNbdUri', () => {
   });
 
   it.each([
+    ['nbds://example.com/vda', { type: 'files', verifyPeer: true }],
+    ['nbds://x/?tls-hostname=y&tls-verify-peer=0', { type: 'files', verifyPeer: false, hostname: 'y' }],
+    ['nbds://x/?tls-certificates=/etc/pki', { type: 'files', verifyPeer: true, certificates: '/etc/pki' }],
+    [
+      'nbds+unix://alice@/vda?socket=/x&tls-psk-file=/keys',
+      { type: 'files', verifyPeer: true, pskFile: '/keys', identity: 'alice' },
+    ],
+  ])('%s', (uri, tls) => {
+    expect(parseNbdUri(uri).tls).toEqual(tls);
+  });
+
+  it.each([
+    ['nbds://x/?tls-type=anon', /x509 or psk/],
+    ['nbds://x/?tls-type=psk', /go together/],
+    ['nbds://x/?tls-verify-peer=maybe', /0 or 1/],
+    ['nbd://x/?tls-hostname=y', /unknown/],
     ['', /does not have the form/],
     ['nbd:localhost:10809', /does not have the form/],
     ['http://x/', /scheme http/],

@@ -1,7 +1,15 @@
 import { checkEndpoint, type Address, type Endpoint } from './endpoint.ts';
 import { NbdUsageError } from './errors.ts';
+import type { TlsFiles } from './tls-options.ts';
 
-const SCHEMES = ['nbd', 'nbd+unix'] as const;
+const SCHEMES = ['nbd', 'nbds', 'nbd+unix', 'nbds+unix'] as const;
+const TLS_PARAMETERS = [
+  'tls-type',
+  'tls-hostname',
+  'tls-verify-peer',
+  'tls-certificates',
+  'tls-psk-file',
+] as const;
 /** scheme "://" authority path "?" query "#" fragment: RFC 3986, appendix B. */
 const URI = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?$/is;
 const AUTHORITY = /^(?:([^@]*)@)?(\[[^\]]*\]|[^:[\]]*)(?::([0-9]*))?$/;
@@ -28,7 +36,14 @@ export function parseNbdUri(uri: string): Endpoint {
   const [, scheme = '', authority = '', path = '', query, fragment] = match;
   if (fragment !== undefined) throw fail(uri, 'it has a fragment; write %23 for # in a name');
   const parts = { uri, authority, path, parameters: parseQuery(uri, query) };
-  const endpoint = { address: parseAddress(scheme.toLowerCase(), parts), exportName: parseExport(parts) };
+  const kind = scheme.toLowerCase();
+  checkParameters(kind, parts);
+  const tls = kind.startsWith('nbds') ? parseTls(parts) : undefined;
+  const endpoint = {
+    address: parseAddress(kind, parts),
+    exportName: parseExport(parts),
+    ...(tls && { tls }),
+  };
   checkEndpoint(endpoint);
   return endpoint;
 }
@@ -36,26 +51,60 @@ export function parseNbdUri(uri: string): Endpoint {
 function parseAddress(scheme: string, parts: Parts): Address {
   const { uri, parameters } = parts;
   const socket = parameters.get('socket');
-  for (const name of parameters.keys())
-    if (name !== 'socket') throw fail(uri, `the query parameter ${JSON.stringify(name)} is unknown`);
   switch (scheme) {
     case 'nbd':
-      if (socket !== undefined) throw fail(uri, 'socket= goes with nbd+unix');
+    case 'nbds':
+      if (socket !== undefined) throw fail(uri, 'socket= goes with nbd+unix and nbds+unix');
       return parseHost(parts);
     case 'nbd+unix':
-      if (parts.authority !== '') throw fail(uri, 'nbd+unix takes no host');
-      if (socket === undefined) throw fail(uri, 'nbd+unix needs ?socket=PATH');
+    case 'nbds+unix':
+      if (parts.authority.replace(scheme === 'nbds+unix' ? /^[^@]*@$/ : '', '') !== '')
+        throw fail(uri, 'a unix socket takes no host');
+      if (socket === undefined) throw fail(uri, 'a unix socket needs ?socket=PATH');
       return { path: socket };
     default:
       throw fail(uri, `the scheme ${scheme} is not one of ${SCHEMES.join(', ')}`);
   }
 }
 
+function checkParameters(kind: string, { uri, parameters }: Parts): void {
+  const known: readonly string[] = kind.startsWith('nbds') ? ['socket', ...TLS_PARAMETERS] : ['socket'];
+  for (const name of parameters.keys())
+    if (!known.includes(name)) throw fail(uri, `the query parameter ${JSON.stringify(name)} is unknown`);
+}
+
+/** The `tls-…` parameters; the files they name are not read here. */
+function parseTls({ uri, authority, parameters }: Parts): TlsFiles {
+  const [hostname, certificates, pskFile] = ['tls-hostname', 'tls-certificates', 'tls-psk-file'].map((name) =>
+    parameters.get(name),
+  );
+  const type = parameters.get('tls-type') ?? (pskFile === undefined ? 'x509' : 'psk');
+  if (type !== 'x509' && type !== 'psk')
+    throw fail(uri, `tls-type is x509 or psk, not ${JSON.stringify(type)}`);
+  if ((type === 'psk') !== (pskFile !== undefined))
+    throw fail(uri, 'tls-type=psk and tls-psk-file go together');
+  const user = AUTHORITY.exec(authority)?.[1];
+  return {
+    type: 'files',
+    verifyPeer: parseBoolean(uri, parameters.get('tls-verify-peer') ?? '1'),
+    ...(hostname !== undefined && { hostname }),
+    ...(certificates !== undefined && { certificates }),
+    ...(pskFile !== undefined && { pskFile }),
+    ...(user !== undefined && { identity: decode(uri, user) }),
+  };
+}
+
+function parseBoolean(uri: string, text: string): boolean {
+  if (['1', 'true', 'yes', 'on'].includes(text)) return true;
+  if (['0', 'false', 'no', 'off'].includes(text)) return false;
+  throw fail(uri, `tls-verify-peer is 0 or 1, not ${JSON.stringify(text)}`);
+}
+
 function parseHost({ uri, authority }: Parts): Address {
   const match = AUTHORITY.exec(authority);
   if (match === null) throw fail(uri, `the authority ${JSON.stringify(authority)} is not [host][:port]`);
   const [, user, host = '', port] = match;
-  if (user !== undefined) throw fail(uri, 'a user name is only used with TLS');
+  if (user !== undefined && !/^nbds/i.test(uri)) throw fail(uri, 'a user name is only used with TLS');
   const name = host.startsWith('[') ? host.slice(1, -1) : decode(uri, host);
   return {
     host: name === '' ? 'localhost' : name,
