@@ -1,7 +1,13 @@
+import { randomBytes } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   connect,
+  connectPool,
+  exportInfo,
+  listExports,
   NbdCommandError,
   NbdConnectionClosedError,
   NbdNegotiationError,
@@ -92,6 +98,76 @@ describe.skipIf(servers.skip)(servers.title('real NBD servers'), () => {
       }
     },
   );
+
+  it('exports and contexts are listed without opening one', async () => {
+    await using server = await startQemuNbd({ image, bitmaps: ['b0'], exportName: 'vda' });
+    expect((await listExports(server.uri)).map(({ name }) => name)).toEqual(['vda']);
+    expect(await exportInfo(server.uri)).toMatchObject({
+      name: 'vda',
+      size: 64 * MIB,
+      blockSize: { minimum: 1, preferred: 4096, maximum: 32 * MIB },
+      metaContexts: expect.arrayContaining([ALLOCATION, DIRTY]) as string[],
+    });
+    await expect(exportInfo(server.uriOf('vdb'))).rejects.toThrow(NbdNegotiationError);
+    await using several = await startNbdkit({ plugin: 'file', parameters: [`dir=${folder.path}`] });
+    expect((await listExports(several.uri)).map(({ name }) => name)).toContain('disk.qcow2');
+  });
+
+  it('a pool reads over several connections where the server allows it', async () => {
+    await using server = await startQemuNbd({ image });
+    await using pool = await connectPool(server.uri, { connections: 3, metaContexts: [ALLOCATION] });
+    expect(pool.connections.length).toBe(3);
+    const reads = Array.from({ length: 64 }, (_, index) => pool.read(index * MIB, MIB));
+    const whole = Buffer.concat(await Promise.all(reads));
+    expect(whole[40 * MIB]).toBe(0x44);
+    expect(pool.connections.every(({ statistics }) => statistics.requests > 10)).toBe(true);
+    expect((await collect(pool.extents(ALLOCATION))).length).toBeGreaterThan(3);
+    const single = ['multi-conn-mode=disable'];
+    await using alone = await startNbdkit({
+      plugin: 'memory',
+      parameters: ['1M', ...single],
+      filters: ['multi-conn'],
+    });
+    await using one = await connectPool(alone.uri, { connections: 3 });
+    expect(one.connections.length).toBe(1);
+  });
+
+  it.each([
+    ['qemu-nbd', () => startQemuNbd({ image: join(folder.path, 'rw.raw'), format: 'raw', readOnly: false })],
+    ['nbdkit', () => startNbdkit({ plugin: 'memory', parameters: ['8M'] })],
+  ] as const)('%s: what is written, zeroed and trimmed reads back', async (_title, start) => {
+    await createImage({ path: join(folder.path, 'rw.raw'), size: 8 * MIB, format: 'raw' });
+    await using server = await start();
+    await using nbd = await connect(server.uri, { metaContexts: [ALLOCATION] });
+    const bytes = randomBytes(3 * MIB);
+    await nbd.write(MIB + 512, bytes, { fua: nbd.canFua });
+    await nbd.writeZeroes(2 * MIB, 4096);
+    await nbd.flush();
+    bytes.fill(0, MIB - 512, MIB - 512 + 4096);
+    expect((await nbd.read(MIB + 512, 3 * MIB)).equals(bytes)).toBe(true);
+    await nbd.trim(6 * MIB, MIB);
+    await pipeline(
+      Readable.from([bytes.subarray(0, 100_000), bytes.subarray(100_000)]),
+      nbd.createWriteStream({ start: 4 * MIB }),
+    );
+    const back: Buffer[] = [];
+    for await (const chunk of nbd.createReadStream({ start: 4 * MIB, end: 7 * MIB }))
+      back.push(chunk as Buffer);
+    expect(Buffer.concat(back).equals(bytes)).toBe(true);
+    await expect(
+      pipeline(Readable.from([Buffer.alloc(2 * MIB)]), nbd.createWriteStream({ start: 7 * MIB })),
+    ).rejects.toThrow(/beyond the export/);
+  });
+
+  it.each([
+    ['oldstyle', ['-o']],
+    ['newstyle that is not fixed', ['--mask-handshake=0']],
+    ['newstyle with padding', ['--mask-handshake=1']],
+  ])('nbdkit that speaks %s', async (_title, args) => {
+    await using server = await startNbdkit({ plugin: 'pattern', parameters: ['8M'], args });
+    await using nbd = await connect(server.uri);
+    expect((await nbd.read(4096, 8)).readBigUInt64BE()).toBe(4096n);
+  });
 
   it('an unknown export is refused with what the server says', async () => {
     await using server = await startQemuNbd({ image, exportName: 'vda' });

@@ -1,3 +1,4 @@
+import type { Readable, Writable } from 'node:stream';
 import type { Command, Extent } from './commands/command.ts';
 import { type Destination, ReadCommand } from './commands/read-command.ts';
 import { type BlockStatus, StatusCommand } from './commands/status-command.ts';
@@ -9,6 +10,7 @@ import { NBD_CMD_FLAG, NBD_FLAG } from './protocol/constants.ts';
 import { MAX_COMPACT_LENGTH } from './protocol/limits.ts';
 import type { HeaderStyle } from './reply-parser.ts';
 import type { CloseInfo, ConnectionStatistics, Session } from './session.ts';
+import { readStream, type ReadStreamOptions, writeStream, type WriteStreamOptions } from './streams.ts';
 import {
   cachePieces,
   type ChangeLimits,
@@ -207,6 +209,16 @@ export class NbdConnection implements AsyncDisposable {
       end,
       windowBytes: this.#maxLength,
     });
+  }
+
+  /** The bytes of a range as a stream, read ahead within a bound. @throws NbdUsageError */
+  createReadStream(options: ReadStreamOptions = {}): Readable {
+    return readStream(this, options);
+  }
+
+  /** Writes a stream into the export, flushed at its end where the server can. */
+  createWriteStream(options: WriteStreamOptions = {}): Writable {
+    return writeStream(this, options);
   }
 
   /** Lets what is under way finish, says goodbye (NBD_CMD_DISC) and waits for the end, all within a bound. */

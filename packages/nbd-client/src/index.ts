@@ -1,6 +1,15 @@
 export type { Extent } from './commands/command.ts';
 export type { BlockStatus } from './commands/status-command.ts';
-export { connect, type ConnectOptions } from './connect.ts';
+export {
+  connect,
+  type ConnectOptions,
+  connectPool,
+  exportInfo,
+  type HandshakeOptions,
+  listExports,
+} from './connect.ts';
+export type { ExportInfo, ExportListing } from './haggle.ts';
+export { NbdPool } from './pool.ts';
 export {
   type BlockStatusOptions,
   type CommandOptions,
@@ -33,5 +42,6 @@ export {
 export type { HeaderStyle } from './reply-parser.ts';
 export type { CloseInfo, ConnectionStatistics } from './session.ts';
 export type { PskOptions, TlsFiles, TlsOptions, X509Options } from './tls-options.ts';
+export type { ReadStreamOptions, WriteStreamOptions } from './streams.ts';
 export { parseNbdUri } from './uri.ts';
 export type { ChangeOptions, WriteZeroesOptions } from './writing.ts';

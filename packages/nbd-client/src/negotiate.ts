@@ -100,7 +100,8 @@ type Greeting =
   | { readonly kind: 'oldstyle'; readonly size: number; readonly transmissionFlags: number }
   | { readonly kind: 'newstyle' | 'fixed-newstyle'; readonly noZeroes: boolean };
 
-async function greet({ transport, reader }: HandshakeIo, tls: boolean): Promise<Greeting> {
+/** Reads the greeting and answers it. */
+export async function greet({ transport, reader }: HandshakeIo, tls: boolean): Promise<Greeting> {
   const greeting = await reader.read(16);
   if (greeting.readBigUInt64BE(0) !== NBD_MAGIC)
     throw new NbdProtocolError(`greeting 0x${greeting.toString('hex', 0, 8)}`, SECTION);
@@ -124,7 +125,7 @@ async function greet({ transport, reader }: HandshakeIo, tls: boolean): Promise<
 }
 
 /** Encrypts the connection, or fails: nothing but this option goes out in plain text. */
-async function startTls(io: HandshakeIo): Promise<void> {
+export async function startTls(io: HandshakeIo): Promise<void> {
   const { final } = await exchange(io, NBD_OPT.STARTTLS);
   if (final.type !== NBD_REP.ACK) {
     const cause = refusal(NBD_OPT.STARTTLS, final, 'starting TLS');
@@ -262,7 +263,7 @@ function checkedFlags(flags: number, style: HeaderStyle): number {
 }
 
 /** One option and all its replies. The next option goes out only after the final one. */
-async function exchange(
+export async function exchange(
   { transport, reader }: HandshakeIo,
   option: number,
   data?: Buffer,
@@ -283,7 +284,8 @@ async function exchange(
   }
 }
 
-function refusal(option: number, reply: OptionReply, what: string): NbdNegotiationError {
+/** The error for an option that was refused. */
+export function refusal(option: number, reply: OptionReply, what: string): NbdNegotiationError {
   const text = reply.payload.toString('utf8', 0, MAX_STRING_BYTES);
   return new NbdNegotiationError(option, reply.type, sanitize(text), what);
 }

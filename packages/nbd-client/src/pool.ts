@@ -1,0 +1,141 @@
+import type { Readable, Writable } from 'node:stream';
+import type { Extent } from './commands/command.ts';
+import type { BlockStatus } from './commands/status-command.ts';
+import type { BlockStatusOptions, CommandOptions, NbdConnection, ReadOptions } from './connection.ts';
+import type { ExtentsOptions } from './extents.ts';
+import type { BlockSize } from './option.ts';
+import type { CloseInfo, ConnectionStatistics } from './session.ts';
+import { readStream, type ReadStreamOptions, writeStream, type WriteStreamOptions } from './streams.ts';
+import type { ChangeOptions, WriteZeroesOptions } from './writing.ts';
+
+/**
+ * Several connections to one export as one: the same commands, each on the connection with the least under
+ * way. Metadata contexts are on the first one only.
+ *
+ * The server promised (NBD_FLAG_CAN_MULTI_CONN) that what one connection has written all of them see, and
+ * that a flush covers all writes that were fulfilled.
+ */
+export class NbdPool implements AsyncDisposable {
+  readonly connections: readonly NbdConnection[];
+  readonly #first: NbdConnection;
+  readonly #underWay: number[];
+
+  /** Use `connectPool`. */
+  constructor(first: NbdConnection, others: readonly NbdConnection[]) {
+    this.connections = [first, ...others];
+    this.#first = first;
+    this.#underWay = this.connections.map(() => 0);
+  }
+
+  get exportName(): string {
+    return this.#first.exportName;
+  }
+
+  /** Bytes. */
+  get exportSize(): number {
+    return this.#first.exportSize;
+  }
+
+  get blockSize(): BlockSize {
+    return this.#first.blockSize;
+  }
+
+  get isReadOnly(): boolean {
+    return this.#first.isReadOnly;
+  }
+
+  get canFlush(): boolean {
+    return this.#first.canFlush;
+  }
+
+  get metaContexts(): readonly string[] {
+    return this.#first.metaContexts;
+  }
+
+  /** Of all connections together. */
+  get statistics(): ConnectionStatistics {
+    const sum = (key: keyof ConnectionStatistics): number =>
+      this.connections.reduce((total, { statistics }) => total + statistics[key], 0);
+    return {
+      bytesReceived: sum('bytesReceived'),
+      bytesSent: sum('bytesSent'),
+      requests: sum('requests'),
+      readBytesRequested: sum('readBytesRequested'),
+    };
+  }
+
+  /** @see NbdConnection.read */
+  read(offset: number, length: number, options?: ReadOptions): Promise<Buffer> {
+    return this.#spread((connection) => connection.read(offset, length, options));
+  }
+
+  /** @see NbdConnection.readInto */
+  readInto(buffer: Uint8Array, offset: number, options?: ReadOptions): Promise<void> {
+    return this.#spread((connection) => connection.readInto(buffer, offset, options));
+  }
+
+  /** @see NbdConnection.blockStatus */
+  blockStatus(offset: number, length: number, options?: BlockStatusOptions): Promise<BlockStatus> {
+    return this.#first.blockStatus(offset, length, options);
+  }
+
+  /** @see NbdConnection.extents */
+  extents(context: string, options?: ExtentsOptions): AsyncGenerator<Extent, void, undefined> {
+    return this.#first.extents(context, options);
+  }
+
+  /** @see NbdConnection.write */
+  write(offset: number, bytes: Uint8Array, options?: ChangeOptions): Promise<void> {
+    return this.#spread((connection) => connection.write(offset, bytes, options));
+  }
+
+  /** @see NbdConnection.writeZeroes */
+  writeZeroes(offset: number, length: number, options?: WriteZeroesOptions): Promise<void> {
+    return this.#spread((connection) => connection.writeZeroes(offset, length, options));
+  }
+
+  /** @see NbdConnection.trim */
+  trim(offset: number, length: number, options?: ChangeOptions): Promise<void> {
+    return this.#spread((connection) => connection.trim(offset, length, options));
+  }
+
+  /** @see NbdConnection.flush */
+  flush(options?: CommandOptions): Promise<void> {
+    return this.#first.flush(options);
+  }
+
+  /** The bytes of a range as a stream, read ahead within a bound. @throws NbdUsageError */
+  createReadStream(options: ReadStreamOptions = {}): Readable {
+    return readStream(this, options);
+  }
+
+  /** Writes a stream into the export, flushed at its end where the server can. */
+  createWriteStream(options: WriteStreamOptions = {}): Writable {
+    return writeStream(this, options);
+  }
+
+  /** Closes all connections. */
+  close(): Promise<readonly CloseInfo[]> {
+    return Promise.all(this.connections.map((connection) => connection.close()));
+  }
+
+  destroy(reason?: Error): void {
+    for (const connection of this.connections) connection.destroy(reason);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #spread<T>(command: (connection: NbdConnection) => Promise<T>): Promise<T> {
+    let least = 0;
+    for (const [index, count] of this.#underWay.entries())
+      if (count < (this.#underWay[least] ?? 0)) least = index;
+    this.#underWay[least] = (this.#underWay[least] ?? 0) + 1;
+    try {
+      return await command(this.connections[least] ?? this.#first);
+    } finally {
+      this.#underWay[least] = (this.#underWay[least] ?? 0) - 1;
+    }
+  }
+}
