@@ -6,7 +6,7 @@ import {
   type LayoutRange,
   nullSink,
 } from 'libvirt-ts-backup';
-import { connect, NBD_META_QEMU_DIRTY_BITMAP, type NbdConnection } from 'nbd-ts-client';
+import { connectPool, NBD_META_QEMU_DIRTY_BITMAP, type NbdPool } from 'nbd-ts-client';
 import { printLine } from './cli/output.ts';
 import { startProgress } from './cli/progress.ts';
 import { runCommand, UsageError } from './cli/run.ts';
@@ -15,7 +15,8 @@ const help = `<nbd-uri> <file|null:> [--context NAME] [--connections N] [--quiet
 
 Copies an NBD export to a new sparse file, or to nowhere.
 
-  <nbd-uri>        such as nbd+unix:///vda?socket=/run/backup.sock or nbd://localhost/vda
+  <nbd-uri>        such as nbd+unix:///vda?socket=/run/backup.sock or nbd://localhost/vda;
+                   nbds: and nbds+unix: with tls-certificates=DIR or tls-psk-file=FILE are encrypted
   <file|null:>     the file must not exist; null: reads everything and keeps nothing
   --context NAME   the metadata context that tells what to copy: of qemu:dirty-bitmap:NAME the dirty
                    extents; default base:allocation, everything but zeroes
@@ -23,12 +24,6 @@ Copies an NBD export to a new sparse file, or to nowhere.
   --quiet          no progress bar
 
 Prints one line of JSON: bytes read, bytes of zeroes not read, extents and seconds.`;
-
-interface Job {
-  readonly uri: string;
-  readonly dirtyBitmap: string | undefined;
-  readonly signal: AbortSignal;
-}
 
 await runCommand(
   {
@@ -48,57 +43,51 @@ await runCommand(
       );
     const wanted = args.count('connections', 1);
     const started = performance.now();
-    const connections = await connectAll({ uri, dirtyBitmap, signal }, wanted);
-    try {
-      const result = await copy(connections, output, { uri, dirtyBitmap, signal }, args.has('quiet'));
-      const seconds = Number(((performance.now() - started) / 1000).toFixed(3));
-      await printLine(JSON.stringify({ ...result, seconds, connections: connections.length }));
-    } finally {
-      await Promise.all(connections.map((connection) => connection.close()));
-    }
+    await using pool = await connectDisk(uri, { dirtyBitmap, connections: wanted, signal });
+    const result = await copy(pool, output, dirtyBitmap, signal, args.has('quiet'));
+    const seconds = Number(((performance.now() - started) / 1000).toFixed(3));
+    await printLine(JSON.stringify({ ...result, seconds, connections: pool.connections.length }));
   },
 );
 
-async function connectAll({ uri, dirtyBitmap, signal }: Job, wanted: number): Promise<NbdConnection[]> {
+async function connectDisk(
+  uri: string,
+  options: {
+    readonly dirtyBitmap: string | undefined;
+    readonly connections: number;
+    readonly signal: AbortSignal;
+  },
+): Promise<NbdPool> {
+  const { dirtyBitmap, connections, signal } = options;
   const metaContexts = dirtyBitmap === undefined ? [BASE_ALLOCATION] : [BASE_ALLOCATION, dirtyBitmap];
-  const first = await connect(uri, { metaContexts, signal });
-  if (dirtyBitmap !== undefined && !first.metaContexts.includes(dirtyBitmap)) {
-    await first.close();
-    throw new Error(`the server at ${uri} does not offer the metadata context ${dirtyBitmap}`);
-  }
-  const further = first.canMultiConn ? wanted - 1 : 0;
-  const others = await Promise.allSettled(Array.from({ length: further }, () => connect(uri, { signal })));
-  const connections = [
-    first,
-    ...others.flatMap((other) => (other.status === 'fulfilled' ? [other.value] : [])),
-  ];
-  const failure = others.find((other) => other.status === 'rejected');
-  if (failure === undefined) return connections;
-  await Promise.all(connections.map((connection) => connection.close()));
-  throw failure.reason;
+  // The URI is the user's own: it may name certificates and keys.
+  const pool = await connectPool(uri, { metaContexts, connections, signal, allowLocalFiles: true });
+  if (dirtyBitmap === undefined || pool.metaContexts.includes(dirtyBitmap)) return pool;
+  await pool.close();
+  throw new Error(`the server at ${uri} does not offer the metadata context ${dirtyBitmap}`);
 }
 
 async function copy(
-  connections: readonly NbdConnection[],
+  pool: NbdPool,
   output: string,
-  { dirtyBitmap, signal }: Job,
+  dirtyBitmap: string | undefined,
+  signal: AbortSignal,
   quiet: boolean,
 ): Promise<{ bytes: number; zeroBytes: number; extents: number }> {
-  const [first] = connections as [NbdConnection];
-  const sink = output === 'null:' ? nullSink() : await createRawFile(output, first.exportSize);
+  const sink = output === 'null:' ? nullSink() : await createRawFile(output, pool.exportSize);
   const progress = startProgress(quiet);
   let extents = 0;
   const counted = async function* (): AsyncGenerator<LayoutRange, void, undefined> {
-    for await (const range of rangesOf(first, dirtyBitmap, signal)) {
+    for await (const range of rangesOf(pool, dirtyBitmap, signal)) {
       extents++;
       yield range;
     }
   };
   try {
-    const { dataBytes, zeroBytes } = await copyRanges(connections, counted(), sink, {
+    const { dataBytes, zeroBytes } = await copyRanges(pool.connections, counted(), sink, {
       signal,
       onProgress: (done) => {
-        progress.update('copy-disk', done.dataBytes + done.zeroBytes, first.exportSize);
+        progress.update('copy-disk', done.dataBytes + done.zeroBytes, pool.exportSize);
       },
     });
     await sink.finish();
@@ -113,11 +102,11 @@ async function copy(
 
 /** A server without base:allocation does not tell zeroes from data: everything is data. */
 async function* rangesOf(
-  connection: NbdConnection,
+  pool: NbdPool,
   dirtyBitmap: string | undefined,
   signal: AbortSignal,
 ): AsyncGenerator<LayoutRange, void, undefined> {
-  if (connection.metaContexts.includes(BASE_ALLOCATION))
-    yield* layout(connection, dirtyBitmap === undefined ? { signal } : { dirtyBitmap, signal });
-  else if (connection.exportSize > 0) yield { type: 'data', offset: 0, length: connection.exportSize };
+  if (pool.metaContexts.includes(BASE_ALLOCATION))
+    yield* layout(pool, dirtyBitmap === undefined ? { signal } : { dirtyBitmap, signal });
+  else if (pool.exportSize > 0) yield { type: 'data', offset: 0, length: pool.exportSize };
 }

@@ -24,7 +24,7 @@ await runCommand(
   async (args, signal) => {
     const [uri = ''] = args.positionals;
     const context = args.get('context') ?? NBD_META_BASE_ALLOCATION;
-    await using nbd = await connect(uri, { metaContexts: [context], signal });
+    await using nbd = await connect(uri, { metaContexts: [context], signal, allowLocalFiles: true });
     if (!nbd.metaContexts.includes(context))
       throw new Error(`the server at ${uri} does not offer the metadata context ${context}`);
     const extents = nbd.extents(context, { signal });
