@@ -7,6 +7,7 @@ const source = (path: string): string => fileURLToPath(new URL(path, import.meta
 const alias = {
   'nbd-ts-client': source('packages/nbd-client/src/index.ts'),
   'libvirt-ts-rpc': source('packages/libvirt-rpc/src/index.ts'),
+  'libvirt-ts-backup/transfer': source('packages/backup-core/src/transfer.ts'),
   'libvirt-ts-backup': source('packages/backup-core/src/index.ts'),
 };
 

@@ -39,7 +39,7 @@ await runCommand(
     await using libvirt = await connect(args.get('connect'), { signal });
     const domain = await libvirt.lookupDomainByName(name);
     const repository = await BackupRepository.open(to);
-    const progress = startProgress(args.has('quiet') || args.has('json'));
+    const progress = await startProgress(args.has('quiet') || args.has('json'));
     let result: BackupResult;
     try {
       result = await repository.backup(domain, {

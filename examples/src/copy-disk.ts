@@ -5,7 +5,7 @@ import {
   layout,
   type LayoutRange,
   nullSink,
-} from 'libvirt-ts-backup';
+} from 'libvirt-ts-backup/transfer';
 import { connectPool, NBD_META_QEMU_DIRTY_BITMAP, type NbdPool } from 'nbd-ts-client';
 import { printLine } from './cli/output.ts';
 import { startProgress } from './cli/progress.ts';
@@ -75,7 +75,7 @@ async function copy(
   quiet: boolean,
 ): Promise<{ bytes: number; zeroBytes: number; extents: number }> {
   const sink = output === 'null:' ? nullSink() : await createRawFile(output, pool.exportSize);
-  const progress = startProgress(quiet);
+  const progress = await startProgress(quiet);
   let extents = 0;
   const counted = async function* (): AsyncGenerator<LayoutRange, void, undefined> {
     for await (const range of rangesOf(pool, dirtyBitmap, signal)) {

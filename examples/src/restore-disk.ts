@@ -35,7 +35,7 @@ await runCommand(
     const started = performance.now();
     const repository = await BackupRepository.open(from, { create: false });
     const point = select(await repository.points(domain), args.get('point') ?? 'latest', domain);
-    const progress = startProgress(args.has('quiet'));
+    const progress = await startProgress(args.has('quiet'));
     try {
       await repository.restore(point, disk, output, {
         signal,

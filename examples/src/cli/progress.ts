@@ -1,4 +1,4 @@
-import { MultiBar, type SingleBar } from 'cli-progress';
+import type { SingleBar } from 'cli-progress';
 
 /** Progress bars on the terminal of stderr, one for each thing that advances. */
 export interface Progress {
@@ -9,8 +9,10 @@ export interface Progress {
 const MIB = 1024 * 1024;
 
 /** Shows nothing where stderr is no terminal, or if that is wanted. */
-export function startProgress(quiet: boolean): Progress {
+export async function startProgress(quiet: boolean): Promise<Progress> {
   if (quiet || !process.stderr.isTTY) return { update: () => undefined, stop: () => undefined };
+  // Only now: most runs have no use for it.
+  const { MultiBar } = await import('cli-progress');
   const bars = new MultiBar({
     format: '{name} [{bar}] {percentage}% {value}/{total} MiB, {eta_formatted} left',
     stream: process.stderr,

@@ -1,0 +1,7 @@
+// Copying between NBD exports and sinks, without libvirt and repositories: `libvirt-ts-backup/transfer`.
+export { BASE_ALLOCATION, layout, type LayoutOptions, type LayoutRange } from './extents/layout.ts';
+export type { BlockSource } from './ports/block-source.ts';
+export { nullSink } from './sinks/null-sink.ts';
+export { createRawFile } from './sinks/raw-file.ts';
+export type { Sink } from './sinks/sink.ts';
+export { copyRanges, type CopyOptions, type CopyProgress } from './transfer/copy.ts';
