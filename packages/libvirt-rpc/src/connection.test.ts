@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
 import { connect } from './connect.ts';
+import { Domain } from './domain.ts';
 import { LibvirtAuthError, LibvirtConnectError, LibvirtUsageError } from './errors.ts';
 import { FakeLibvirtd, type Handler, type ReceivedCall } from './fake-libvirtd.fixture.ts';
 import { LibvirtError } from './libvirt-error.ts';
@@ -136,6 +137,24 @@ describe('calls', () => {
       await expect(call).rejects.toBeInstanceOf(LibvirtUsageError);
     expect(fake.client.calls).toHaveLength(3);
     expect(await libvirt.getLibVersion()).toBe(9_000_000);
+  });
+
+  test.each([2 ** 31, Number.NaN, -1, 1.5, Number.POSITIVE_INFINITY])('timeoutMs: %d', async (timeoutMs) => {
+    await using fake = await FakeLibvirtd.start({ [VERSION]: answerVersion });
+    await using libvirt = await connect(fake.uri);
+    await expect(libvirt.getType({ timeoutMs })).rejects.toBeInstanceOf(LibvirtUsageError);
+    expect(await libvirt.getLibVersion({ timeoutMs: 2 ** 31 - 1 })).toBe(9_000_000);
+    expect(fake.client.calls.map(({ row }) => row.name)).not.toContain(TYPE);
+  });
+
+  test.each([1.5, Number.NaN, -1, 2 ** 60, -1n, 2n ** 64n])('a size of %s', async (size) => {
+    await using fake = await FakeLibvirtd.start();
+    await using libvirt = await connect(fake.uri);
+    const domain = new Domain(libvirt, dom);
+    await expect(domain.blockResize('vda', size)).rejects.toBeInstanceOf(LibvirtUsageError);
+    await expect(domain.getXmlDesc(1.5)).rejects.toBeInstanceOf(LibvirtUsageError);
+    await expect(domain.agentSetResponseTimeout(1.5)).rejects.toBeInstanceOf(LibvirtUsageError);
+    expect(fake.client.calls).toHaveLength(3);
   });
 
   test('a parent that is missing is not mistaken for a checkpoint that is', async () => {

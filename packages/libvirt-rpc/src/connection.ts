@@ -9,7 +9,8 @@ import { domainProcedures } from './procedures/domain.ts';
 import { events } from './procedures/events.ts';
 import type { ArgsOf, Procedure, ReplyOf } from './procedures/row.ts';
 import type { CallOptions } from './rpc/pending-call.ts';
-import type { CloseInfo, RpcSession } from './rpc/session.ts';
+import type { CloseInfo } from './rpc/close-info.ts';
+import type { RpcSession } from './rpc/session.ts';
 import { safeNumber } from './safe-number.ts';
 
 export interface DomainEventsOptions {

@@ -77,6 +77,14 @@ class SocketTransport implements Transport {
     return this.#socket.write(bytes);
   }
 
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
   destroy(): void {
     this.#socket.destroy();
   }

@@ -6,7 +6,7 @@ import { backupProcedures } from './procedures/backup.ts';
 import { domainProcedures } from './procedures/domain.ts';
 import type { ReplyOf } from './procedures/row.ts';
 import type { CallOptions } from './rpc/pending-call.ts';
-import { safeNumber } from './safe-number.ts';
+import { safeNumber, wireInteger } from './safe-number.ts';
 
 /** What a domain does and why. */
 export interface DomainState {
@@ -300,7 +300,7 @@ export class Domain {
     flags = 0,
     options: CallOptions = {},
   ): Promise<void> {
-    const args = { dom: this.#ref, disk, size: BigInt(size), flags };
+    const args = { dom: this.#ref, disk, size: wireInteger(size, 'size'), flags };
     await this.connection.call(domainProcedures.domainBlockResize, args, options);
   }
 }

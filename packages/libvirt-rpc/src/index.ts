@@ -62,4 +62,4 @@ export {
 export { virErrorNumber } from './protocol/error-numbers.ts';
 export type { KeepaliveOptions } from './rpc/keepalive.ts';
 export type { CallOptions } from './rpc/pending-call.ts';
-export type { CloseInfo } from './rpc/session.ts';
+export type { CloseInfo } from './rpc/close-info.ts';

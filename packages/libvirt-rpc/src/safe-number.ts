@@ -1,4 +1,4 @@
-import { LibvirtProtocolError } from './errors.ts';
+import { LibvirtProtocolError, LibvirtUsageError } from './errors.ts';
 
 /**
  * A 64-bit value as a number.
@@ -9,4 +9,15 @@ export function safeNumber(value: bigint, what: string): number {
   if (value > BigInt(Number.MAX_SAFE_INTEGER) || value < BigInt(Number.MIN_SAFE_INTEGER))
     throw new LibvirtProtocolError(`${what} is ${String(value)}, more than a number can hold`);
   return Number(value);
+}
+
+/**
+ * A caller's number as a 64-bit value for the wire.
+ *
+ * @throws LibvirtUsageError if it is negative or not an integer that a number holds exactly
+ */
+export function wireInteger(value: number | bigint, what: string): bigint {
+  if (typeof value === 'bigint' ? value < 0n : !Number.isSafeInteger(value) || value < 0)
+    throw new LibvirtUsageError(`${what} is ${String(value)}, not an integer of 0 or more`);
+  return BigInt(value);
 }

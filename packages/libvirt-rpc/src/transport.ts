@@ -14,6 +14,9 @@ export interface Transport {
   receiver: Receiver;
   /** Returns whether more may be written at once; if not, `drained` follows. */
   write(bytes: Buffer): boolean;
+  /** Nothing is received until `resume`. */
+  pause(): void;
+  resume(): void;
   /** Drops the connection; `ended` follows. */
   destroy(): void;
 }

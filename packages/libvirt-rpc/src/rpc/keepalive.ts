@@ -13,6 +13,7 @@ export class Keepalive {
   readonly #dead: () => void;
   readonly #timer: NodeJS.Timeout | undefined;
   #unanswered = 0;
+  #isSuspended = false;
 
   constructor(options: Required<KeepaliveOptions>, ping: () => void, dead: () => void) {
     this.#count = options.count;
@@ -30,11 +31,22 @@ export class Keepalive {
     this.#timer?.refresh();
   }
 
+  /** We do not read for now: silence says nothing about the peer. */
+  suspend(): void {
+    this.#isSuspended = true;
+  }
+
+  resume(): void {
+    this.#isSuspended = false;
+    this.heard();
+  }
+
   stop(): void {
     clearInterval(this.#timer);
   }
 
   #elapsed(): void {
+    if (this.#isSuspended) return;
     if (this.#unanswered >= this.#count) {
       this.#dead();
       return;

@@ -1,6 +1,8 @@
 import { encodeFields } from '../codec/struct-codec.ts';
 import type { Fields, StructOf } from '../codec/field-type.ts';
 import { Writer } from '../codec/writer.ts';
+import { LibvirtUsageError } from '../errors.ts';
+import { MIN_PACKET_LENGTH, VIR_NET_MESSAGE_PAYLOAD_MAX } from '../protocol/limits.ts';
 import { PROGRAM_VERSION, PROGRAMS, virNetMessageStatus, virNetMessageType } from '../protocol/constants.ts';
 
 /** A packet taken apart; the numbers are as the peer sent them. */
@@ -35,6 +37,18 @@ export function encodePacket<F extends Fields>(
   encodeFields(fields, value, writer);
   const packet = writer.finish();
   packet.writeUInt32BE(packet.length, 0);
+  return packet;
+}
+
+/** A whole packet whose payload is bytes as they are, without a count. They are copied. */
+export function encodeBytesPacket(header: OutgoingHeader, bytes: Uint8Array): Buffer {
+  if (bytes.length > VIR_NET_MESSAGE_PAYLOAD_MAX)
+    throw new LibvirtUsageError(`${bytes.length} bytes, more than ${VIR_NET_MESSAGE_PAYLOAD_MAX}`);
+  const length = MIN_PACKET_LENGTH + bytes.length;
+  const packet = Buffer.allocUnsafe(length);
+  const words = [length, header.program, PROGRAM_VERSION, header.procedure, header.type, header.serial];
+  [...words, header.status].forEach((word, index) => packet.writeUInt32BE(word >>> 0, index * 4));
+  packet.set(bytes, MIN_PACKET_LENGTH);
   return packet;
 }
 

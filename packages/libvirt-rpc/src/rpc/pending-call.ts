@@ -5,6 +5,7 @@ import type { Procedure } from '../procedures/row.ts';
 import { LibvirtProtocolError, LibvirtTimeoutError } from '../errors.ts';
 import { virNetMessageStatus } from '../protocol/constants.ts';
 import type { Packet } from './packet.ts';
+import type { RpcStream } from './stream.ts';
 
 /** Limits of one call. */
 export interface CallOptions {
@@ -14,28 +15,40 @@ export interface CallOptions {
   readonly timeoutMs?: number;
 }
 
+/** What else the session itself may want of a call. */
+export interface InternalCallOptions extends CallOptions {
+  /** Called, if the call was given up, when it is over: with the late reply, or undefined if it failed. */
+  readonly onLateReply?: (reply: unknown) => void;
+  /** Begins with the reply. */
+  readonly stream?: RpcStream;
+}
+
 /** One call from the moment it is made until it is settled. */
 export class PendingCall {
   readonly procedure: Procedure;
   readonly args: Record<string, unknown>;
   readonly urgent: boolean;
+  readonly stream: RpcStream | undefined;
   readonly reply: Promise<unknown>;
   #resolve!: (reply: unknown) => void;
   #reject!: (error: unknown) => void;
   #timer: NodeJS.Timeout | undefined;
   #unlisten: (() => void) | undefined;
+  readonly #onLateReply: ((reply: unknown) => void) | undefined;
   #settled = false;
 
   /** @param onAbandoned - called when the signal or the timeout has settled the call */
   constructor(
     procedure: Procedure,
     args: Record<string, unknown>,
-    { signal, timeoutMs = 0 }: CallOptions,
+    { signal, timeoutMs = 0, onLateReply, stream }: InternalCallOptions,
     onAbandoned: (call: PendingCall) => void,
   ) {
     this.procedure = procedure;
     this.args = args;
     this.urgent = procedure.priority === 'high';
+    this.stream = stream;
+    this.#onLateReply = onLateReply;
     this.reply = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -63,6 +76,11 @@ export class PendingCall {
     return this.#settled;
   }
 
+  /** It was given up, and now it is over. */
+  done(reply: unknown): void {
+    this.#onLateReply?.(reply);
+  }
+
   fail(error: unknown): void {
     if (this.#settle()) this.#reject(error);
   }
@@ -78,8 +96,11 @@ export class PendingCall {
       if (packet.status === virNetMessageStatus.VIR_NET_OK) {
         const value = decodeFields(reply, packet.payload);
         if (this.#settle()) this.#resolve(value);
+        else this.done(value);
       } else if (packet.status === virNetMessageStatus.VIR_NET_ERROR) {
-        this.fail(new LibvirtError(decodeFields(errorFields, packet.payload) satisfies VirError, name));
+        const error: VirError = decodeFields(errorFields, packet.payload);
+        if (this.#settled) this.done(undefined);
+        else this.fail(new LibvirtError(error, name));
       } else throw new LibvirtProtocolError(`the status is ${packet.status}`);
     } catch (cause) {
       if (!(cause instanceof LibvirtProtocolError)) throw cause;

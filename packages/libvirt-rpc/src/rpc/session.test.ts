@@ -88,6 +88,45 @@ describe('lifetime', () => {
     expect(fake.client.calls.at(-1)?.row.name).toBe('REMOTE_PROC_CONNECT_CLOSE');
   });
 
+  test.each(['between packets', 'within a packet'])(
+    'a daemon that hangs up at the goodbye, %s',
+    async (how) => {
+      await using fake = await FakeLibvirtd.start({
+        REMOTE_PROC_CONNECT_CLOSE: ({ client }) => {
+          if (how === 'within a packet') client.raw(Buffer.from([0, 0, 0, 64, 1]));
+          client.socket.destroySoon();
+        },
+      });
+      const libvirt = await connect(fake.uri);
+      await libvirt.close();
+      expect(await libvirt.closed).toEqual({ reason: 'client' });
+    },
+  );
+
+  test('an end of file while calls are waited for says so to them, and is a clean end', async () => {
+    await using fake = await FakeLibvirtd.start({ [XML]: silence });
+    const libvirt = await connect(fake.uri);
+    const hanging = expect(xmlOf(libvirt)).rejects.toMatchObject({ code: 'ERR_LIBVIRT_CLOSED' });
+    const closing = libvirt.close();
+    fake.client.socket.end();
+    await hanging;
+    await closing;
+    expect(await libvirt.closed).toEqual({ reason: 'client' });
+  });
+
+  test('a late reply with status CONTINUE, or that cannot be decoded, is noticed too', async () => {
+    await using fake = await FakeLibvirtd.start({
+      [XML]: ({ client, serial }) => {
+        setTimeout(() => { client.raw(packet([32, 0x20008086, 1, 14, 1, serial, 2, 0])); }, 40);
+      },
+    });
+    const libvirt = await connect(fake.uri);
+    await expect(xmlOf(libvirt, { timeoutMs: 10 })).rejects.toBeInstanceOf(LibvirtTimeoutError);
+    const { reason, error } = await libvirt.closed;
+    expect(reason).toBe('error');
+    expect(error?.message).toContain('the status is 2');
+  });
+
   test('close does not wait for ever', async () => {
     await using fake = await FakeLibvirtd.start({ [XML]: silence });
     const libvirt = await connect(fake.uri, { closeTimeoutMs: 50 });

@@ -1,10 +1,5 @@
 import type { Fields } from '../codec/field-type.ts';
-import {
-  LibvirtConnectionClosedError,
-  LibvirtProtocolError,
-  LibvirtTimeoutError,
-  LibvirtUsageError,
-} from '../errors.ts';
+import { LibvirtProtocolError, LibvirtTimeoutError, LibvirtUsageError } from '../errors.ts';
 import type { ArgsOf, Procedure, ReplyOf } from '../procedures/row.ts';
 import {
   KEEPALIVE_PROC,
@@ -15,21 +10,17 @@ import {
 } from '../protocol/constants.ts';
 import type { Receiver, Transport } from '../transport.ts';
 import { CallQueue } from './call-queue.ts';
+import { checkedTimeout } from './call-timeout.ts';
+import { type CloseInfo, closedError, interruptedError } from './close-info.ts';
 import { Framer } from './framer.ts';
 import { Keepalive, type KeepaliveOptions } from './keepalive.ts';
 import { Outbox } from './outbox.ts';
 import { encodeKeepalive, encodePacket, type Packet } from './packet.ts';
-import { type CallOptions, PendingCall } from './pending-call.ts';
+import { type CallOptions, type InternalCallOptions, PendingCall } from './pending-call.ts';
+import { RpcStream, type StreamSink } from './stream.ts';
 
-/** How a connection came to its end. */
-export interface CloseInfo {
-  /**
-   * `client`: `close` or `destroy` was called. `eof`: the daemon hung up. `keepalive`: it did not answer pings.
-   * `error`: see `error`.
-   */
-  readonly reason: 'error' | 'eof' | 'keepalive' | 'client';
-  readonly error?: Error;
-}
+const PING = encodeKeepalive(KEEPALIVE_PROC.KEEPALIVE_PROC_PING);
+const PONG = encodeKeepalive(KEEPALIVE_PROC.KEEPALIVE_PROC_PONG);
 
 export interface SessionOptions {
   readonly callTimeoutMs: number;
@@ -38,7 +29,8 @@ export interface SessionOptions {
 
 type State =
   | { readonly kind: 'open' }
-  | { readonly kind: 'closing'; readonly idle: () => void }
+  /** `saidGoodbye`: nobody waits for anything any more, and the daemon may hang up in any way. */
+  | { readonly kind: 'closing'; readonly idle: () => void; readonly saidGoodbye: boolean }
   | { readonly kind: 'closed'; readonly info: CloseInfo };
 
 /** Calls and messages over one transport: knows packets, serials and time, not what the procedures mean. */
@@ -53,6 +45,8 @@ export class RpcSession implements Receiver {
   readonly #outbox: Outbox;
   readonly #keepalive: Keepalive;
   readonly #calls = new CallQueue<PendingCall>();
+  /** By the serial of the call that opened them. */
+  readonly #streams = new Map<number, RpcStream>();
   readonly #framer = new Framer((packet) => {
     this.#route(packet);
   });
@@ -67,7 +61,7 @@ export class RpcSession implements Receiver {
     this.#keepalive = new Keepalive(
       options.keepalive,
       () => {
-        this.#outbox.sendUrgently(encodeKeepalive(KEEPALIVE_PROC.KEEPALIVE_PROC_PING));
+        this.#outbox.sendUrgently(PING);
       },
       () => {
         const { count, intervalMs } = options.keepalive;
@@ -78,6 +72,11 @@ export class RpcSession implements Receiver {
       },
     );
     transport.receiver = this;
+  }
+
+  /** Of calls without a timeout of their own. */
+  get callTimeoutMs(): number {
+    return this.#options.callTimeoutMs;
   }
 
   get isOpen(): boolean {
@@ -93,12 +92,39 @@ export class RpcSession implements Receiver {
   async call<P extends Procedure>(
     procedure: P,
     args: ArgsOf<P>,
-    options: CallOptions = {},
+    options: Omit<InternalCallOptions, 'stream'> = {},
   ): Promise<ReplyOf<P>> {
-    options.signal?.throwIfAborted();
     refuseUnsupported(procedure);
-    if (this.#state.kind !== 'open') throw this.#closedError(procedure.name);
-    return (await this.#start(procedure, args, options)) as ReplyOf<P>;
+    if (procedure.stream !== undefined)
+      throw new LibvirtUsageError(`${procedure.name} is followed by a stream: it has a method of its own`);
+    return this.#call(procedure, args, options);
+  }
+
+  /**
+   * Calls a procedure that is followed by a stream. The sink is given what the stream brings from within the
+   * read loop: to slow it down, `pause` the whole session, so a stream wants a session of its own.
+   */
+  async openStream<P extends Procedure>(
+    procedure: P,
+    args: ArgsOf<P>,
+    sink: StreamSink,
+    options: CallOptions = {},
+  ): Promise<{ readonly reply: ReplyOf<P>; readonly stream: RpcStream }> {
+    refuseUnsupported(procedure);
+    const stream = new RpcStream(procedure, sink);
+    return { reply: await this.#call(procedure, args, { ...options, stream }), stream };
+  }
+
+  /** Reads nothing, keepalive included, until `resume`. */
+  pause(): void {
+    this.#keepalive.suspend();
+    this.#transport.pause();
+  }
+
+  resume(): void {
+    if (this.#hasEnded) return;
+    this.#keepalive.resume();
+    this.#transport.resume();
   }
 
   /**
@@ -114,10 +140,13 @@ export class RpcSession implements Receiver {
       this.destroy();
     }, timeoutMs);
     await new Promise<void>((resolve) => {
-      this.#setState({ kind: 'closing', idle: resolve });
+      this.#setState({ kind: 'closing', idle: resolve, saidGoodbye: false });
       this.#checkIdle();
     });
-    if (!this.#hasEnded) await this.#start(goodbye, {}, { timeoutMs }).catch(() => undefined);
+    if (!this.#hasEnded) {
+      this.#setState({ kind: 'closing', idle: () => undefined, saidGoodbye: true });
+      await this.#start(goodbye, {}, { timeoutMs }).catch(() => undefined);
+    }
     clearTimeout(deadline);
     this.destroy();
     await this.closed;
@@ -142,7 +171,8 @@ export class RpcSession implements Receiver {
   }
 
   ended(error: Error | undefined): void {
-    if (error !== undefined) this.#end({ reason: 'error', error });
+    if (this.#state.kind === 'closing' && this.#state.saidGoodbye) this.#end({ reason: 'client' });
+    else if (error !== undefined) this.#end({ reason: 'error', error });
     else if (this.#framer.pending > 0)
       this.#end({
         reason: 'error',
@@ -153,6 +183,10 @@ export class RpcSession implements Receiver {
     else this.#end({ reason: this.#state.kind === 'closing' ? 'client' : 'eof' });
   }
 
+  get #closeInfo(): CloseInfo | undefined {
+    return this.#state.kind === 'closed' ? this.#state.info : undefined;
+  }
+
   get #hasEnded(): boolean {
     return this.#state.kind === 'closed';
   }
@@ -161,10 +195,25 @@ export class RpcSession implements Receiver {
     this.#state = state;
   }
 
-  #start(procedure: Procedure, args: Record<string, unknown>, options: CallOptions): Promise<unknown> {
-    const timeoutMs = options.timeoutMs ?? (procedure.timeout === 'none' ? 0 : this.#options.callTimeoutMs);
+  async #call<P extends Procedure>(
+    procedure: P,
+    args: ArgsOf<P>,
+    options: InternalCallOptions,
+  ): Promise<ReplyOf<P>> {
+    options.signal?.throwIfAborted();
+    if (this.#state.kind !== 'open') throw closedError(procedure.name, this.#closeInfo);
+    return (await this.#start(procedure, args, options)) as ReplyOf<P>;
+  }
+
+  #start(
+    procedure: Procedure,
+    args: Record<string, unknown>,
+    options: InternalCallOptions,
+  ): Promise<unknown> {
+    const whenNotGiven = procedure.timeout === 'none' ? 0 : this.#options.callTimeoutMs;
+    const timeoutMs = checkedTimeout(options.timeoutMs ?? whenNotGiven);
     const call = new PendingCall(procedure, args, { ...options, timeoutMs }, (abandoned) => {
-      this.#calls.withdraw(abandoned);
+      if (this.#calls.withdraw(abandoned)) abandoned.done(undefined);
       this.#checkIdle();
     });
     this.#calls.add(call);
@@ -208,27 +257,41 @@ export class RpcSession implements Receiver {
       case virNetMessageType.VIR_NET_MESSAGE:
         this.#message(packet);
         return;
+      case virNetMessageType.VIR_NET_STREAM:
+      case virNetMessageType.VIR_NET_STREAM_HOLE:
+        this.#streamPacket(packet);
+        return;
       default:
-        throw new LibvirtProtocolError(
-          `a packet of type ${packet.type} (program ${packet.program}, procedure ${packet.procedure}), which nothing asked for`,
-        );
+        throw unexpected(packet);
     }
   }
 
+  #streamPacket(packet: Packet): void {
+    const stream = this.#streams.get(packet.serial);
+    if (stream === undefined || !belongs(packet, stream.procedure)) throw unexpected(packet);
+    stream.receive(packet);
+    if (stream.hasEnded) this.#streams.delete(packet.serial);
+  }
   #reply(packet: Packet): void {
     const call = this.#calls.find(packet.serial);
-    const matches =
-      call !== undefined &&
-      packet.program === PROGRAMS[call.procedure.program] &&
-      packet.version === PROGRAM_VERSION &&
-      packet.procedure === call.procedure.number;
-    if (!matches)
+    if (call === undefined || !belongs(packet, call.procedure))
       throw new LibvirtProtocolError(
         `a reply to a call that was not made: program ${packet.program}, procedure ${packet.procedure}, serial ${packet.serial}`,
       );
+    if (call.stream !== undefined && packet.status === virNetMessageStatus.VIR_NET_OK)
+      this.#beginStream(call.stream, packet.serial, call.isSettled);
     call.answer(packet);
     this.#calls.answered(packet.serial);
     this.#sendNext();
+  }
+
+  /** At once, not when the caller knows: data may stand right behind the reply. */
+  #beginStream(stream: RpcStream, serial: number, isUnwanted: boolean): void {
+    this.#streams.set(serial, stream);
+    stream.begin(serial, (packet, onSent) => {
+      if (!this.#hasEnded) this.#outbox.send(packet, onSent);
+    });
+    if (isUnwanted) stream.abort();
   }
 
   #message(packet: Packet): void {
@@ -236,8 +299,7 @@ export class RpcSession implements Receiver {
       this.onEvent(packet);
       return;
     }
-    if (packet.procedure === KEEPALIVE_PROC.KEEPALIVE_PROC_PING)
-      this.#outbox.sendUrgently(encodeKeepalive(KEEPALIVE_PROC.KEEPALIVE_PROC_PONG));
+    if (packet.procedure === KEEPALIVE_PROC.KEEPALIVE_PROC_PING) this.#outbox.sendUrgently(PONG);
   }
 
   #end(info: CloseInfo): void {
@@ -246,28 +308,27 @@ export class RpcSession implements Receiver {
     this.#setState({ kind: 'closed', info });
     this.#keepalive.stop();
     this.#transport.destroy();
-    for (const call of this.#calls.clear()) call.fail(this.#failure(call.procedure.name, info));
+    for (const call of this.#calls.clear()) call.fail(interruptedError(call.procedure.name, info));
+    for (const stream of this.#streams.values()) stream.fail(interruptedError(stream.procedure.name, info));
+    this.#streams.clear();
     if (before.kind === 'closing') before.idle();
     this.#resolveClosed(info);
   }
-
-  /** A protocol error is the same for every call; anything else names the call. */
-  #failure(procedure: string, info: CloseInfo): Error {
-    return info.error instanceof LibvirtProtocolError ? info.error : this.#closedError(procedure);
-  }
-
-  #closedError(procedure: string): Error {
-    const info = this.#state.kind === 'closed' ? this.#state.info : undefined;
-    const why = info === undefined ? 'is closing' : `has ended (${info.reason})`;
-    const said = info?.error === undefined ? '' : `: ${info.error.message}`;
-    return new LibvirtConnectionClosedError(`${procedure}: the connection ${why}${said}`, {
-      cause: info?.error,
-    });
-  }
 }
 
-function refuseUnsupported({ name, fileDescriptors, stream }: Procedure): void {
+function belongs(packet: Packet, { program, number }: Procedure): boolean {
+  return (
+    packet.program === PROGRAMS[program] && packet.version === PROGRAM_VERSION && packet.procedure === number
+  );
+}
+
+function unexpected({ type, program, procedure }: Packet): LibvirtProtocolError {
+  return new LibvirtProtocolError(
+    `a packet of type ${type} (program ${program}, procedure ${procedure}), which nothing asked for`,
+  );
+}
+
+function refuseUnsupported({ name, fileDescriptors }: Procedure): void {
   if (fileDescriptors === true)
     throw new LibvirtUsageError(`${name} passes file descriptors, which Node cannot do`);
-  if (stream !== undefined) throw new LibvirtUsageError(`${name} is followed by a stream; not supported yet`);
 }
