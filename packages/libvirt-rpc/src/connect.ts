@@ -25,6 +25,8 @@ export interface ConnectOptions {
   readonly keepalive?: KeepaliveOptions;
   /** Events that wait in one stream to be taken. Default 1,024. */
   readonly eventQueueLimit?: number;
+  /** Bytes that they may have taken on the wire. Default 16 MiB. */
+  readonly eventQueueBytes?: number;
 }
 
 const DEFAULTS = {
@@ -32,6 +34,7 @@ const DEFAULTS = {
   callTimeoutMs: 60_000,
   closeTimeoutMs: 5_000,
   eventQueueLimit: 1024,
+  eventQueueBytes: 16 * 1024 * 1024,
 };
 
 const KEEPALIVE_DEFAULTS = { intervalMs: 5_000, count: 5 };

@@ -1,12 +1,28 @@
-import type { DomainRef } from './codec/struct-types.ts';
+import type {
+  DomainRef,
+  NetworkRef,
+  NodeDeviceRef,
+  SecretRef,
+  StoragePoolRef,
+} from './codec/struct-types.ts';
 import { Domain } from './domain.ts';
-import { LibvirtConnectionClosedError } from './errors.ts';
-import { type DomainEventKind, domainEventMakers, type DomainEvents } from './events/domain-event.ts';
-import { DomainEventStream, type EndableStream } from './events/domain-event-stream.ts';
-import { EventRouter, type RawEvent } from './events/event-router.ts';
+import { domainEvent, type DomainEventKind, type DomainEvents } from './events/domain-event.ts';
+import { eventFields } from './events/event-fields.ts';
+import type { EventStream } from './events/event-stream.ts';
+import { EventStreams } from './events/event-streams.ts';
+import {
+  type ConnectionClosedEvent,
+  type NetworkEvents,
+  type NodeDeviceEvents,
+  objectEventIds,
+  type QemuMonitorEvent,
+  type SecretEvents,
+  type StoragePoolEvents,
+} from './events/object-event.ts';
 import { connectProcedures } from './procedures/connect.ts';
 import { domainProcedures } from './procedures/domain.ts';
 import { events } from './procedures/events.ts';
+import type { RawEvent } from './events/event-router.ts';
 import type { ArgsOf, Procedure, ReplyOf } from './procedures/row.ts';
 import type { CallOptions } from './rpc/pending-call.ts';
 import type { CloseInfo } from './rpc/close-info.ts';
@@ -20,9 +36,17 @@ export interface DomainEventsOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface QemuMonitorEventsOptions extends DomainEventsOptions {
+  /** The event's name, such as `RTC_CHANGE`; default: every event. */
+  readonly event?: string;
+  /** virConnectDomainQemuMonitorEventRegisterFlags: 1 `event` is a regular expression, 2 without regard to case. */
+  readonly flags?: number;
+}
+
 export interface ConnectionLimits {
   readonly closeTimeoutMs: number;
   readonly eventQueueLimit: number;
+  readonly eventQueueBytes: number;
 }
 
 /**
@@ -39,8 +63,7 @@ export class Connection implements AsyncDisposable {
   readonly closed: Promise<CloseInfo>;
   readonly #session: RpcSession;
   readonly #limits: ConnectionLimits;
-  readonly #events: EventRouter;
-  readonly #streams = new Set<EndableStream>();
+  readonly #events: EventStreams;
 
   /** Use `connect`. */
   constructor(uri: string, session: RpcSession, limits: ConnectionLimits) {
@@ -48,9 +71,9 @@ export class Connection implements AsyncDisposable {
     this.closed = session.closed;
     this.#session = session;
     this.#limits = limits;
-    this.#events = new EventRouter(session);
-    void session.closed.then((info) => {
-      this.#endStreams(info);
+    this.#events = new EventStreams(session, {
+      events: limits.eventQueueLimit,
+      bytes: limits.eventQueueBytes,
     });
   }
 
@@ -140,24 +163,82 @@ export class Connection implements AsyncDisposable {
   }
 
   /**
-   * Events of one kind. The registration starts at once; streams for the same share it. Events are queued, a
-   * fixed number of them, until they are taken; if one more arrives the stream fails. When the connection is
+   * Events of one kind. The registration starts at once; streams for the same share it. Events are queued until
+   * they are taken, up to `eventQueueLimit` of them and `eventQueueBytes`; if one more arrives the stream fails. When the connection is
    * closed by `close` or `destroy` the stream ends, when it breaks the stream fails.
    */
   domainEvents<Kind extends DomainEventKind>(
     kind: Kind,
     options: DomainEventsOptions = {},
-  ): DomainEventStream<DomainEvents[Kind]> {
-    const make = domainEventMakers[kind] as (payload: RawEvent, domain: Domain) => DomainEvents[Kind];
-    const stream = new DomainEventStream(
-      (listener) => this.#events.register(events[kind], options.domain?.ref ?? null, listener),
-      (raw) => make(raw, this.#domain(raw.dom)),
-      this.#limits.eventQueueLimit,
+  ): EventStream<DomainEvents[Kind]> {
+    const filter = { eventID: events[kind].eventId, dom: options.domain?.ref ?? null };
+    return this.#events.open(
+      { eventClass: 'domain', ...filter },
+      (raw) => domainEvent(kind, raw as never, this.#domain(raw['dom'] as DomainRef)),
       options.signal,
-      (ended) => this.#streams.delete(ended),
     );
-    this.#streams.add(stream);
-    return stream;
+  }
+
+  /** Events of storage pools; otherwise as `domainEvents`. */
+  storagePoolEvents<Kind extends keyof StoragePoolEvents>(
+    kind: Kind,
+    {
+      pool,
+      signal,
+    }: { readonly pool?: { readonly ref: StoragePoolRef }; readonly signal?: AbortSignal } = {},
+  ): EventStream<StoragePoolEvents[Kind]> {
+    const filter = { eventID: objectEventIds.storagePool[kind], pool: pool?.ref ?? null };
+    return this.#events.open(
+      { eventClass: 'storagePool', ...filter },
+      (raw) => plainEvent(kind, raw),
+      signal,
+    );
+  }
+
+  /** Events of networks; otherwise as `domainEvents`. */
+  networkEvents<Kind extends keyof NetworkEvents>(
+    kind: Kind,
+    { network, signal }: { readonly network?: NetworkRef; readonly signal?: AbortSignal } = {},
+  ): EventStream<NetworkEvents[Kind]> {
+    const filter = { eventID: objectEventIds.network[kind], net: network ?? null };
+    return this.#events.open({ eventClass: 'network', ...filter }, (raw) => plainEvent(kind, raw), signal);
+  }
+
+  /** Events of the host's devices; otherwise as `domainEvents`. */
+  nodeDeviceEvents<Kind extends keyof NodeDeviceEvents>(
+    kind: Kind,
+    { device, signal }: { readonly device?: NodeDeviceRef; readonly signal?: AbortSignal } = {},
+  ): EventStream<NodeDeviceEvents[Kind]> {
+    const filter = { eventID: objectEventIds.nodeDevice[kind], dev: device ?? null };
+    return this.#events.open({ eventClass: 'nodeDevice', ...filter }, (raw) => plainEvent(kind, raw), signal);
+  }
+
+  /** Events of secrets; otherwise as `domainEvents`. */
+  secretEvents<Kind extends keyof SecretEvents>(
+    kind: Kind,
+    { secret, signal }: { readonly secret?: { readonly ref: SecretRef }; readonly signal?: AbortSignal } = {},
+  ): EventStream<SecretEvents[Kind]> {
+    const filter = { eventID: objectEventIds.secret[kind], secret: secret?.ref ?? null };
+    return this.#events.open({ eventClass: 'secret', ...filter }, (raw) => plainEvent(kind, raw), signal);
+  }
+
+  /** Events of QEMU's monitor, which libvirt passes on as they are; otherwise as `domainEvents`. */
+  qemuMonitorEvents(options: QemuMonitorEventsOptions = {}): EventStream<QemuMonitorEvent> {
+    const { domain, event = null, flags = 0, signal } = options;
+    return this.#events.open(
+      { eventClass: 'qemuMonitor', dom: domain?.ref ?? null, event, flags },
+      (raw) => ({ domain: this.#domain(raw['dom'] as DomainRef), ...eventFields(raw) }) as QemuMonitorEvent,
+      signal,
+    );
+  }
+
+  /** Tells when the daemon loses its own connection to the hypervisor. For ours to the daemon see `closed`. */
+  connectionClosedEvents(signal?: AbortSignal): EventStream<ConnectionClosedEvent> {
+    return this.#events.open(
+      { eventClass: 'connection' },
+      (raw) => raw as unknown as ConnectionClosedEvent,
+      signal,
+    );
   }
 
   /** Lets the calls under way finish, says goodbye and ends the connection. May be called again. */
@@ -177,18 +258,9 @@ export class Connection implements AsyncDisposable {
   #domain(ref: DomainRef): Domain {
     return new Domain(this, ref);
   }
+}
 
-  #endStreams({ reason, error }: CloseInfo): void {
-    for (const stream of [...this.#streams]) {
-      if (reason === 'client' && error === undefined) stream.end();
-      else {
-        const why = error === undefined ? '' : `: ${error.message}`;
-        stream.fail(
-          new LibvirtConnectionClosedError(`no more events: the connection has ended (${reason})${why}`, {
-            cause: error,
-          }),
-        );
-      }
-    }
-  }
+/** The payload with its kind in place of the callback id. */
+function plainEvent(kind: string, raw: RawEvent): never {
+  return { kind, ...eventFields(raw) } as never;
 }

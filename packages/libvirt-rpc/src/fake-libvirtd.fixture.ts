@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decodeFields } from './codec/struct-codec.ts';
+import { errorFields } from './procedures/error-fields.ts';
 import { procedures } from './procedures/procedures.ts';
 import type { EventRow, Procedure } from './procedures/row.ts';
 import { PROGRAMS } from './protocol/constants.ts';
@@ -43,6 +44,11 @@ export class FakeClient {
     this.raw(replyPacket(row, serial, value));
   }
 
+  /** Answers with an error that says nothing but its number. */
+  refuse({ row, serial }: ReceivedCall, code: number): void {
+    this.raw(errorPacket(row, { type: 1, serial }, code));
+  }
+
   event(row: EventRow, payload: Record<string, unknown>): void {
     this.raw(eventPacket(row, payload));
   }
@@ -55,6 +61,13 @@ export class FakeClient {
 export function replyPacket(row: Procedure, serial: number, value: Record<string, unknown>): Buffer {
   const header = { program: PROGRAMS[row.program], procedure: row.number, type: 1, serial, status: 0 };
   return encodePacket(header, row.reply, value as never);
+}
+
+/** The answer to a call, or of a stream, that is an error. */
+export function errorPacket(row: Procedure, at: { type: number; serial: number }, code: number): Buffer {
+  const header = { program: PROGRAMS[row.program], procedure: row.number, status: 1, ...at };
+  const none = { message: 'no', dom: null, str1: null, str2: null, str3: null, net: null };
+  return encodePacket(header, errorFields, { code, domain: 38, level: 2, int1: 28, int2: 0, ...none });
 }
 
 export function eventPacket(row: EventRow, payload: Record<string, unknown>): Buffer {

@@ -1,9 +1,19 @@
 export { Checkpoint } from './checkpoint.ts';
 export type { Fields, FieldType, StructOf } from './codec/field-type.ts';
-export type { CheckpointRef, DomainRef, NetworkRef } from './codec/struct-types.ts';
+export type {
+  CheckpointRef,
+  DomainRef,
+  GraphicsAddress,
+  GraphicsIdentity,
+  NetworkRef,
+  NodeDeviceRef,
+  SecretRef,
+  StoragePoolRef,
+  StorageVolRef,
+} from './codec/struct-types.ts';
 export { type TypedParameter, typedParameterMap, type TypedValue } from './codec/typed-parameter.ts';
 export { connect, type ConnectOptions } from './connect.ts';
-export { Connection, type DomainEventsOptions } from './connection.ts';
+export { Connection, type DomainEventsOptions, type QemuMonitorEventsOptions } from './connection.ts';
 export {
   type BlockInfo,
   Domain,
@@ -28,8 +38,17 @@ export type {
   DomainEvents,
   JobCompletedEvent,
   LifecycleEvent,
+  TunableEvent,
 } from './events/domain-event.ts';
-export { DomainEventStream } from './events/domain-event-stream.ts';
+export { EventStream } from './events/event-stream.ts';
+export type {
+  ConnectionClosedEvent,
+  NetworkEvents,
+  NodeDeviceEvents,
+  QemuMonitorEvent,
+  SecretEvents,
+  StoragePoolEvents,
+} from './events/object-event.ts';
 export { LibvirtError, type VirError } from './libvirt-error.ts';
 export { procedures } from './procedures/procedures.ts';
 export type { ArgsOf, Procedure, ReplyOf } from './procedures/row.ts';

@@ -2,6 +2,7 @@ import type { StructOf } from '../codec/field-type.ts';
 import { type TypedValue, typedParameterMap } from '../codec/typed-parameter.ts';
 import type { Domain } from '../domain.ts';
 import { events } from '../procedures/events.ts';
+import { eventFields } from './event-fields.ts';
 
 /** A domain was defined, started, paused, stopped…; see `virDomainEventType`. */
 export interface LifecycleEvent {
@@ -37,23 +38,57 @@ export interface BlockJob2Event {
   readonly status: number;
 }
 
-/** The kinds of events and what they bring. */
-export interface DomainEvents {
-  lifecycle: LifecycleEvent;
-  jobCompleted: JobCompletedEvent;
-  blockJob2: BlockJob2Event;
+/** Tunables of a running domain were changed. */
+export interface TunableEvent {
+  readonly kind: 'tunable';
+  readonly domain: Domain;
+  /** Those that changed, with their new values. */
+  readonly params: ReadonlyMap<string, TypedValue>;
 }
 
+type Rows = typeof events;
+
 /** Any name in `DomainEvents`. */
-export type DomainEventKind = keyof DomainEvents;
+export type DomainEventKind = keyof Rows;
 
-type Payloads = { readonly [Kind in DomainEventKind]: StructOf<(typeof events)[Kind]['payload']> };
+type Payload<Kind extends DomainEventKind> = StructOf<Rows[Kind]['payload']>;
 
-/** How the payload of every kind becomes its event. */
-export const domainEventMakers: {
-  readonly [Kind in DomainEventKind]: (payload: Payloads[Kind], domain: Domain) => DomainEvents[Kind];
-} = {
-  lifecycle: ({ event, detail }, domain) => ({ kind: 'lifecycle', domain, event, detail }),
-  jobCompleted: ({ params }, domain) => ({ kind: 'jobCompleted', domain, params: typedParameterMap(params) }),
-  blockJob2: ({ dst, type, status }, domain) => ({ kind: 'blockJob2', domain, disk: dst, type, status }),
+/** An event whose fields are those of the wire, under the names that libvirt gives them. */
+type PlainEvent<Kind extends DomainEventKind> = {
+  readonly kind: Kind;
+  readonly domain: Domain;
+} & Omit<Payload<Kind>, 'callbackID' | 'dom'>;
+
+interface SpecialEvents {
+  readonly lifecycle: LifecycleEvent;
+  readonly jobCompleted: JobCompletedEvent;
+  readonly blockJob2: BlockJob2Event;
+  readonly tunable: TunableEvent;
+}
+
+/** The kinds of events and what they bring. */
+export type DomainEvents = {
+  [Kind in DomainEventKind]: Kind extends keyof SpecialEvents ? SpecialEvents[Kind] : PlainEvent<Kind>;
 };
+
+/** Fields that differ from those of the wire. */
+const special: {
+  readonly [Kind in keyof SpecialEvents]?: (
+    payload: Payload<Kind>,
+  ) => Omit<SpecialEvents[Kind], 'kind' | 'domain'>;
+} = {
+  jobCompleted: ({ params }) => ({ params: typedParameterMap(params) }),
+  tunable: ({ params }) => ({ params: typedParameterMap(params) }),
+  blockJob2: ({ dst, type, status }) => ({ disk: dst, type, status }),
+};
+
+/** Makes the event of a payload. */
+export function domainEvent<Kind extends DomainEventKind>(
+  kind: Kind,
+  payload: Payload<Kind>,
+  domain: Domain,
+): DomainEvents[Kind] {
+  const change = Object.hasOwn(special, kind) ? special[kind as keyof SpecialEvents] : undefined;
+  const own = change === undefined ? eventFields(payload) : change(payload as never);
+  return { kind, domain, ...own } as unknown as DomainEvents[Kind];
+}

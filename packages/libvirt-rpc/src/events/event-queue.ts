@@ -8,27 +8,48 @@ type Waiter<T> = {
 type State =
   { readonly kind: 'open' } | { readonly kind: 'ended' } | { readonly kind: 'failed'; readonly error: Error };
 
+/** How much may wait in one queue. */
+export interface QueueLimits {
+  readonly events: number;
+  /** Of the events' payloads. */
+  readonly bytes: number;
+}
+
+interface Queued<T> {
+  readonly value: T;
+  readonly bytes: number;
+}
+
 /** A bounded queue between the read loop, which never waits, and one consumer. */
 export class EventQueue<T> {
-  readonly #limit: number;
-  readonly #values: T[] = [];
+  readonly #limits: QueueLimits;
+  readonly #values: Queued<T>[] = [];
+  #bytes = 0;
   readonly #waiters: Waiter<T>[] = [];
   #state: State = { kind: 'open' };
 
-  constructor(limit: number) {
-    this.#limit = limit;
+  constructor(limits: QueueLimits) {
+    this.#limits = limits;
+  }
+
+  /** Whether nothing comes behind what waits. */
+  get hasEnded(): boolean {
+    return this.#state.kind !== 'open';
   }
 
   /** False, the queue having failed, if there is no room. */
-  push(value: T): boolean {
+  push(value: T, bytes: number): boolean {
     if (this.#state.kind !== 'open') return true;
     const waiter = this.#waiters.shift();
     if (waiter !== undefined) waiter.resolve({ done: false, value });
-    else if (this.#values.length < this.#limit) this.#values.push(value);
-    else {
+    else if (this.#values.length < this.#limits.events && this.#bytes + bytes <= this.#limits.bytes) {
+      this.#values.push({ value, bytes });
+      this.#bytes += bytes;
+    } else {
+      const waiting = `${this.#values.length} events of ${this.#bytes} bytes were waiting`;
       // What is queued would look like all there was, so it goes too.
       this.#values.length = 0;
-      this.fail(new LibvirtEventOverflowError(`${this.#limit} events were waiting when another one arrived`));
+      this.fail(new LibvirtEventOverflowError(`${waiting} when another one of ${bytes} bytes arrived`));
       return false;
     }
     return true;
@@ -49,7 +70,11 @@ export class EventQueue<T> {
   }
 
   next(): Promise<IteratorResult<T, undefined>> {
-    if (this.#values.length > 0) return Promise.resolve({ done: false, value: this.#values.shift() as T });
+    const first = this.#values.shift();
+    if (first !== undefined) {
+      this.#bytes -= first.bytes;
+      return Promise.resolve({ done: false, value: first.value });
+    }
     switch (this.#state.kind) {
       case 'ended':
         return Promise.resolve({ done: true, value: undefined });

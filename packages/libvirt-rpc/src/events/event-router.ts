@@ -1,18 +1,19 @@
 import { decodeFields } from '../codec/struct-codec.ts';
-import type { DomainRef } from '../codec/struct-types.ts';
-import { LibvirtEventOverflowError, LibvirtProtocolError } from '../errors.ts';
-import { connectProcedures } from '../procedures/connect.ts';
+import { LibvirtEventOverflowError, LibvirtProtocolError, LibvirtTimeoutError } from '../errors.ts';
 import { events } from '../procedures/events.ts';
-import type { EventRow } from '../procedures/row.ts';
+import { objectEvents } from '../procedures/object-events.ts';
+import type { EventClass, EventRow, Procedure } from '../procedures/row.ts';
 import { PROGRAMS } from '../protocol/constants.ts';
 import type { Packet } from '../rpc/packet.ts';
 import type { RpcSession } from '../rpc/session.ts';
+import { EarlyEvents } from './early-events.ts';
+import { type EventFilter, ONLY_ID, registrars } from './registrar.ts';
 
 /** A decoded event message. */
-export interface RawEvent {
-  readonly callbackID: number;
-  readonly dom: DomainRef;
-}
+export type RawEvent = Readonly<Record<string, unknown>>;
+
+/** Takes an event and the length of its payload. Must not throw anything but LibvirtProtocolError. */
+export type EventListener = (event: RawEvent, bytes: number) => void;
 
 /** One registration with the daemon, shared by all streams that want the same events. */
 export interface Registration {
@@ -22,21 +23,19 @@ export interface Registration {
   release(): void;
 }
 
-type Listener = (event: RawEvent) => void;
-
 interface Entry {
   readonly key: string;
-  readonly row: EventRow;
-  readonly listeners: Set<Listener>;
+  readonly filter: EventFilter;
+  readonly listeners: Set<EventListener>;
   ready: Promise<void>;
   id: number | undefined;
 }
 
-/** Events for callback ids that are not known yet, while registrations are under way. */
-const MAX_EARLY_EVENTS = 1024;
-
 const rowsByNumber = new Map<string, EventRow>(
-  Object.values(events).map((row: EventRow) => [`${PROGRAMS[row.program]}:${row.number}`, row]),
+  Object.values({ ...events, ...objectEvents }).map((row: EventRow) => [
+    `${PROGRAMS[row.program]}:${row.number}`,
+    row,
+  ]),
 );
 
 /**
@@ -49,9 +48,7 @@ export class EventRouter {
   readonly #byId = new Map<string, Entry>();
   /** Deregistrations under way, which a new registration for the same must wait for. */
   readonly #leaving = new Map<string, Promise<void>>();
-  readonly #early: { readonly id: string; readonly event: RawEvent }[] = [];
-  /** Whether there were more of them than are kept. */
-  #earlyLost = false;
+  readonly #early = new EarlyEvents<RawEvent>();
   #registering = 0;
 
   constructor(session: RpcSession) {
@@ -61,14 +58,15 @@ export class EventRouter {
     };
   }
 
-  /** Registers for the events of a kind, of one domain or of all. */
-  register(row: EventRow, dom: DomainRef | null, listener: Listener): Registration {
-    const key = `${row.eventClass}:${row.eventId}:${dom?.uuid ?? 'all'}`;
+  /** Registers for the events that a filter names. */
+  register(filter: EventFilter, listener: EventListener): Registration {
+    const { key: keyOf } = registrars[filter.eventClass] as { readonly key: (filter: EventFilter) => string };
+    const key = `${filter.eventClass} ${keyOf(filter)}`;
     let entry = this.#entries.get(key);
     if (entry === undefined) {
-      entry = { key, row, listeners: new Set(), id: undefined, ready: Promise.resolve() };
+      entry = { key, filter, listeners: new Set(), id: undefined, ready: Promise.resolve() };
       this.#entries.set(key, entry);
-      entry.ready = this.#register(entry, dom);
+      entry.ready = this.#register(entry);
       // Whoever is interested awaits it themselves.
       entry.ready.catch(() => undefined);
     }
@@ -82,35 +80,69 @@ export class EventRouter {
     };
   }
 
-  async #register(entry: Entry, dom: DomainRef | null): Promise<void> {
+  async #register(entry: Entry): Promise<void> {
     this.#registering++;
     try {
-      await this.#leaving.get(entry.key);
-      const { connectDomainEventCallbackRegisterAny: procedure } = connectProcedures;
-      const { callbackID } = await this.#session.call(procedure, { eventID: entry.row.eventId, dom });
-      entry.id = callbackID;
-      this.#byId.set(idKey(entry.row, callbackID), entry);
-      this.#deliverEarly(idKey(entry.row, callbackID), entry);
-      if (this.#earlyLost) {
+      await this.#leaveToCome(entry.key);
+      const id = await this.#callRegister(entry);
+      entry.id = id;
+      const name = idKey(entry.filter.eventClass, id);
+      this.#byId.set(name, entry);
+      const early = this.#early.take(name);
+      if (early === undefined) {
         this.#leave(entry);
-        throw new LibvirtEventOverflowError(
-          `more than ${MAX_EARLY_EVENTS} events came before a registration's reply`,
-        );
+        throw new LibvirtEventOverflowError('too many events came before the reply to their registration');
       }
+      for (const { event, bytes } of early) deliver(entry, event, bytes);
       if (entry.listeners.size === 0) this.#leave(entry);
     } catch (error) {
       this.#forget(entry);
       throw error;
     } finally {
       this.#registering--;
-      if (this.#registering === 0) {
-        this.#early.length = 0;
-        this.#earlyLost = false;
-      }
+      if (this.#registering === 0) this.#early.clear();
     }
   }
 
-  #release(entry: Entry, listener: Listener): void {
+  /** Where the call is given up its late reply still makes a registration, which must be ended. */
+  async #callRegister({ key, filter }: Entry): Promise<number> {
+    const { register } = registrars[filter.eventClass];
+    let resolveLate: (() => void) | undefined;
+    const late = new Promise<void>((resolve) => (resolveLate = resolve));
+    const onLateReply = (reply: unknown): void => {
+      if (reply === undefined) resolveLate?.();
+      else void this.#deregister(filter.eventClass, callbackId(reply)).then(resolveLate);
+    };
+    try {
+      const reply = await this.#session.call(register, filter, { onLateReply });
+      return callbackId(reply);
+    } catch (error) {
+      // For everything else there is an answer, or no connection.
+      if (error instanceof LibvirtTimeoutError) this.#rememberLeave(key, late);
+      throw error;
+    }
+  }
+
+  async #leaveToCome(key: string): Promise<void> {
+    const leaving = this.#leaving.get(key);
+    if (leaving === undefined) return;
+    const { callTimeoutMs } = this.#session;
+    let timer: NodeJS.Timeout | undefined;
+    const tooLate = new Promise<never>((_, reject) => {
+      if (callTimeoutMs === 0) return;
+      timer = setTimeout(() => {
+        const what = 'the registration before this one for the same events is still not ended';
+        reject(new LibvirtTimeoutError(`${what} after ${callTimeoutMs} ms`));
+      }, callTimeoutMs);
+    });
+    try {
+      await Promise.race([leaving, tooLate, this.#session.closed]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #release(entry: Entry, listener: EventListener): void {
     if (!entry.listeners.delete(listener) || entry.listeners.size > 0) return;
     // Before the reply there is no id to deregister: then `#register` does it.
     if (entry.id !== undefined) this.#leave(entry);
@@ -120,21 +152,31 @@ export class EventRouter {
     const { id } = entry;
     if (id === undefined || this.#entries.get(entry.key) !== entry) return;
     this.#forget(entry);
-    if (!this.#session.isOpen) return;
-    const { connectDomainEventCallbackDeregisterAny: procedure } = connectProcedures;
-    const done = this.#session.call(procedure, { callbackID: id }).then(
-      () => undefined,
-      () => undefined, // the domain or the connection is gone, and the registration with it
-    );
-    this.#leaving.set(entry.key, done);
+    this.#rememberLeave(entry.key, this.#deregister(entry.filter.eventClass, id));
+  }
+
+  #rememberLeave(key: string, done: Promise<void>): void {
+    this.#leaving.set(key, done);
     void done.then(() => {
-      if (this.#leaving.get(entry.key) === done) this.#leaving.delete(entry.key);
+      if (this.#leaving.get(key) === done) this.#leaving.delete(key);
     });
+  }
+
+  async #deregister(eventClass: EventClass, callbackID: number): Promise<void> {
+    if (!this.#session.isOpen) return;
+    const { deregister }: { readonly deregister: Procedure } = registrars[eventClass];
+    try {
+      await this.#session.call(deregister, { callbackID });
+    } catch {
+      // The object or the connection is gone, and the registration with it.
+    }
   }
 
   #forget(entry: Entry): void {
     if (this.#entries.get(entry.key) === entry) this.#entries.delete(entry.key);
-    if (entry.id !== undefined) this.#byId.delete(idKey(entry.row, entry.id));
+    if (entry.id === undefined) return;
+    const name = idKey(entry.filter.eventClass, entry.id);
+    if (this.#byId.get(name) === entry) this.#byId.delete(name);
   }
 
   #route(packet: Packet): void {
@@ -142,32 +184,30 @@ export class EventRouter {
     // Nothing asked for it, so it concerns nobody.
     if (row === undefined) return;
     const event = decodeEvent(row, packet);
-    const id = idKey(row, event.callbackID);
+    const id = idKey(row.eventClass, callbackId(event));
     const entry = this.#byId.get(id);
-    if (entry !== undefined) deliver(entry, event);
-    else if (this.#registering > 0) {
-      if (this.#early.length < MAX_EARLY_EVENTS) this.#early.push({ id, event });
-      else this.#earlyLost = true;
-    }
-  }
-
-  #deliverEarly(id: string, entry: Entry): void {
-    for (const early of this.#early.filter((candidate) => candidate.id === id)) deliver(entry, early.event);
+    if (entry !== undefined) deliver(entry, event, packet.payload.length);
+    else if (this.#registering > 0) this.#early.keep(id, event, packet.payload.length);
   }
 }
 
-function deliver(entry: Entry, event: RawEvent): void {
-  for (const listener of [...entry.listeners]) listener(event);
+function deliver(entry: Entry, event: RawEvent, bytes: number): void {
+  for (const listener of [...entry.listeners]) listener(event, bytes);
+}
+
+/** Of a registration's reply or of an event. */
+function callbackId(struct: unknown): number {
+  return (struct as { readonly callbackID?: number }).callbackID ?? ONLY_ID;
 }
 
 /** Ids are told apart by class; within the class domain the daemon counts all kinds together. */
-function idKey(row: EventRow, callbackID: number): string {
-  return `${row.eventClass}:${callbackID}`;
+function idKey(eventClass: EventClass, callbackID: number): string {
+  return `${eventClass}:${callbackID}`;
 }
 
 function decodeEvent(row: EventRow, packet: Packet): RawEvent {
   try {
-    return decodeFields(row.payload, packet.payload) as unknown as RawEvent;
+    return decodeFields(row.payload, packet.payload);
   } catch (cause) {
     if (!(cause instanceof LibvirtProtocolError)) throw cause;
     throw new LibvirtProtocolError(`${row.name}: ${cause.message}`, { cause });

@@ -6,6 +6,7 @@ import type { TypedParameter } from '../codec/typed-parameter.ts';
 import type { VirError } from '../libvirt-error.ts';
 import { errorFields } from './error-fields.ts';
 import { events } from './events.ts';
+import { objectEvents } from './object-events.ts';
 import { procedures } from './procedures.ts';
 import type { ArgsOf, EventRow, Procedure, ReplyOf } from './row.ts';
 
@@ -28,7 +29,7 @@ const golden: Record<string, Golden> = {
 };
 
 const rows: [string, Procedure][] = Object.entries(procedures);
-const eventRows: [string, EventRow][] = Object.entries(events);
+const eventRows: [string, EventRow][] = Object.entries({ ...events, ...objectEvents });
 
 describe.each(rows)('%s', (key, row) => {
   describe('args', () => {

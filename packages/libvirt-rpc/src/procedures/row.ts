@@ -10,7 +10,7 @@ export interface Procedure<Args extends Fields = Fields, Reply extends Fields = 
   readonly reply: Reply;
   /** `high`: the daemon answers even if all its ordinary workers are busy. */
   readonly priority?: 'high';
-  /** Bulk data that follows the reply. Calls of such procedures are refused for now. */
+  /** Bulk data that follows the reply: `Connection.call` refuses it, methods of objects do it. */
   readonly stream?: 'upload' | 'download';
   /** It passes file descriptors, which Node cannot: calls are refused. */
   readonly fileDescriptors?: true;
@@ -18,14 +18,18 @@ export interface Procedure<Args extends Fields = Fields, Reply extends Fields = 
   readonly timeout?: 'none';
 }
 
+/** What events are about. */
+export type EventClass =
+  'domain' | 'network' | 'storagePool' | 'nodeDevice' | 'secret' | 'qemuMonitor' | 'connection';
+
 /** An event as data. */
 export interface EventRow<Payload extends Fields = Fields> {
   readonly name: string;
   readonly program: 'REMOTE' | 'QEMU';
   readonly number: number;
   /** Callback ids are unique within a class only. */
-  readonly eventClass: 'domain';
-  /** What CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY is given. */
+  readonly eventClass: EventClass;
+  /** What the registration is given. */
   readonly eventId: number;
   readonly payload: Payload;
 }

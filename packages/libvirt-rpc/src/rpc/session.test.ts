@@ -117,7 +117,9 @@ describe('lifetime', () => {
   test('a late reply with status CONTINUE, or that cannot be decoded, is noticed too', async () => {
     await using fake = await FakeLibvirtd.start({
       [XML]: ({ client, serial }) => {
-        setTimeout(() => { client.raw(packet([32, 0x20008086, 1, 14, 1, serial, 2, 0])); }, 40);
+        setTimeout(() => {
+          client.raw(packet([32, 0x20008086, 1, 14, 1, serial, 2, 0]));
+        }, 40);
       },
     });
     const libvirt = await connect(fake.uri);

@@ -1,5 +1,5 @@
-import { EventQueue } from './event-queue.ts';
-import type { RawEvent, Registration } from './event-router.ts';
+import { EventQueue, type QueueLimits } from './event-queue.ts';
+import type { EventListener, RawEvent, Registration } from './event-router.ts';
 
 /** What a connection needs to know of a stream when it ends. */
 export interface EndableStream {
@@ -8,42 +8,51 @@ export interface EndableStream {
 }
 
 /** Events of one kind, in the order of their arrival. To be iterated once, by one consumer. */
-export class DomainEventStream<Event>
+export class EventStream<Event>
   implements AsyncIterableIterator<Event, undefined>, AsyncDisposable, EndableStream
 {
   /** Resolves when the daemon has confirmed the registration: later events are not missed. */
   readonly ready: Promise<void>;
   readonly #queue: EventQueue<Event>;
-  readonly #registration: Registration;
   readonly #release: () => void;
 
-  /** Use `Connection.domainEvents`. */
+  /** Use `Connection.domainEvents` and the like. */
   constructor(
-    register: (listener: (event: RawEvent) => void) => Registration,
+    register: (listener: EventListener) => Registration,
     toEvent: (raw: RawEvent) => Event,
-    queueLimit: number,
+    limits: QueueLimits,
     signal: AbortSignal | undefined,
     onReleased: (stream: EndableStream) => void,
   ) {
-    this.#queue = new EventQueue(queueLimit);
-    this.#registration = register((raw) => {
-      if (!this.#queue.push(toEvent(raw))) this.#release();
+    this.#queue = new EventQueue(limits);
+    if (signal?.aborted === true) {
+      // Nothing is registered, and nobody needs to know the stream.
+      this.#release = (): void => undefined;
+      this.ready = Promise.reject(signal.reason as Error);
+      this.ready.catch(() => undefined);
+      this.#queue.fail(signal.reason as Error);
+      return;
+    }
+    const registration = register((raw, bytes) => {
+      if (!this.#queue.push(toEvent(raw), bytes)) this.#release();
     });
-    this.#release = (): void => {
-      signal?.removeEventListener('abort', abort);
-      this.#registration.release();
-      onReleased(this);
-    };
     const abort = (): void => {
       this.fail(signal?.reason as Error);
     };
     signal?.addEventListener('abort', abort, { once: true });
-    this.ready = this.#registration.ready;
+    this.#release = (): void => {
+      signal?.removeEventListener('abort', abort);
+      registration.release();
+      onReleased(this);
+    };
+    this.ready = registration.ready;
     this.ready.catch((error: unknown) => {
       this.fail(error as Error);
     });
-    // Not at once: whoever made the stream shall know it before it ends.
-    if (signal?.aborted === true) queueMicrotask(abort);
+  }
+
+  get hasEnded(): boolean {
+    return this.#queue.hasEnded;
   }
 
   /**

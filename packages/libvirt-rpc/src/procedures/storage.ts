@@ -1,0 +1,51 @@
+/** Procedures of storage pools and volumes. */
+export const storageProcedures = {
+  storagePoolLookupByName: {
+    name: 'REMOTE_PROC_STORAGE_POOL_LOOKUP_BY_NAME',
+    program: 'REMOTE',
+    number: 84,
+    args: { name: 'str' },
+    reply: { pool: 'storagePool' },
+    priority: 'high',
+  },
+  storageVolLookupByName: {
+    name: 'REMOTE_PROC_STORAGE_VOL_LOOKUP_BY_NAME',
+    program: 'REMOTE',
+    number: 95,
+    args: { pool: 'storagePool', name: 'str' },
+    reply: { vol: 'storageVol' },
+    priority: 'high',
+  },
+  storageVolGetInfo: {
+    name: 'REMOTE_PROC_STORAGE_VOL_GET_INFO',
+    program: 'REMOTE',
+    number: 98,
+    args: { vol: 'storageVol' },
+    reply: { type: 'char', capacity: 'u64', allocation: 'u64' },
+    priority: 'high',
+  },
+  storageVolUpload: {
+    name: 'REMOTE_PROC_STORAGE_VOL_UPLOAD',
+    program: 'REMOTE',
+    number: 208,
+    args: { vol: 'storageVol', offset: 'u64', length: 'u64', flags: 'u32' },
+    reply: {},
+    stream: 'upload',
+  },
+  storageVolDownload: {
+    name: 'REMOTE_PROC_STORAGE_VOL_DOWNLOAD',
+    program: 'REMOTE',
+    number: 209,
+    args: { vol: 'storageVol', offset: 'u64', length: 'u64', flags: 'u32' },
+    reply: {},
+    stream: 'download',
+  },
+  domainScreenshot: {
+    name: 'REMOTE_PROC_DOMAIN_SCREENSHOT',
+    program: 'REMOTE',
+    number: 211,
+    args: { dom: 'domain', screen: 'u32', flags: 'u32' },
+    reply: { mime: 'str?' },
+    stream: 'download',
+  },
+} as const;
