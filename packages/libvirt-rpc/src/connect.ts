@@ -49,6 +49,9 @@ interface Plan extends SessionOptions, ConnectionLimits {
   readonly uri: string;
   readonly target: Target;
   readonly readOnly: boolean;
+  readonly connectTimeoutMs: number;
+  /** The daemon is not asked for its own keepalive. */
+  readonly isForStream?: boolean;
 }
 
 /**
@@ -66,13 +69,22 @@ export async function connect(uri?: string, options: ConnectOptions = {}): Promi
     ...limits,
     keepalive: checkedKeepalive(options),
   };
-  const timeout = AbortSignal.timeout(limits.connectTimeoutMs);
-  const signal = options.signal === undefined ? timeout : AbortSignal.any([timeout, options.signal]);
+  return withTimeout(plan, options.signal, open);
+}
+
+async function withTimeout<Result>(
+  plan: Plan,
+  givenSignal: AbortSignal | undefined,
+  run: (plan: Plan, signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const { connectTimeoutMs } = plan;
+  const timeout = AbortSignal.timeout(connectTimeoutMs);
+  const signal = givenSignal === undefined ? timeout : AbortSignal.any([timeout, givenSignal]);
   try {
-    return await open(plan, signal);
+    return await run(plan, signal);
   } catch (error) {
     if (!timeout.aborted || error !== timeout.reason) throw error;
-    throw new LibvirtConnectError(`no connection to ${plan.uri} within ${limits.connectTimeoutMs} ms`, {
+    throw new LibvirtConnectError(`no connection to ${plan.uri} within ${connectTimeoutMs} ms`, {
       cause: error,
     });
   }
@@ -90,18 +102,26 @@ function makePlan(given: string | undefined, readOnly: boolean): Pick<Plan, 'uri
 }
 
 async function open(plan: Plan, signal: AbortSignal): Promise<Connection> {
+  const session = await openSession(plan, signal);
+  return new Connection(plan.uri, session, plan, (streamSignal) =>
+    // A stream that is not read for long must not be taken for dead.
+    withTimeout({ ...plan, isForStream: true }, streamSignal, openSession),
+  );
+}
+
+async function openSession(plan: Plan, signal: AbortSignal): Promise<RpcSession> {
   const transport = await dial(plan.target.socketPaths, nobody, signal);
   const session = new RpcSession(transport, plan);
   try {
     const options = { signal, timeoutMs: 0 };
     await authenticate(session, options);
-    if (plan.keepalive.intervalMs > 0) {
+    if (plan.keepalive.intervalMs > 0 && plan.isForStream !== true) {
       const feature = VIR_DRV_FEATURE.VIR_DRV_FEATURE_PROGRAM_KEEPALIVE;
       await session.call(connectProcedures.connectSupportsFeature, { feature }, options);
     }
     const flags = plan.readOnly ? virConnectFlags.VIR_CONNECT_RO : 0;
     await session.call(connectProcedures.connectOpen, { name: plan.target.remoteName, flags }, options);
-    return new Connection(plan.uri, session, plan);
+    return session;
   } catch (error) {
     session.destroy();
     if (!(error instanceof LibvirtConnectionClosedError)) throw error;

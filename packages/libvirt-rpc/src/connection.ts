@@ -27,6 +27,9 @@ import type { ArgsOf, Procedure, ReplyOf } from './procedures/row.ts';
 import type { CallOptions } from './rpc/pending-call.ts';
 import type { CloseInfo } from './rpc/close-info.ts';
 import type { RpcSession } from './rpc/session.ts';
+import { StoragePool } from './storage-pool.ts';
+import { type OpenSession, StreamSessions } from './streams/stream-session.ts';
+import { storageProcedures } from './procedures/storage.ts';
 import { safeNumber } from './safe-number.ts';
 
 export interface DomainEventsOptions {
@@ -63,14 +66,20 @@ export class Connection implements AsyncDisposable {
   readonly closed: Promise<CloseInfo>;
   readonly #session: RpcSession;
   readonly #limits: ConnectionLimits;
+  /** For the methods of this package that open streams. */
+  readonly streams: StreamSessions;
   readonly #events: EventStreams;
 
   /** Use `connect`. */
-  constructor(uri: string, session: RpcSession, limits: ConnectionLimits) {
+  constructor(uri: string, session: RpcSession, limits: ConnectionLimits, openSession: OpenSession) {
     this.uri = uri;
     this.closed = session.closed;
     this.#session = session;
     this.#limits = limits;
+    this.streams = new StreamSessions(openSession, limits.closeTimeoutMs);
+    void session.closed.then(({ error }) => {
+      this.streams.end(error);
+    });
     this.#events = new EventStreams(session, {
       events: limits.eventQueueLimit,
       bytes: limits.eventQueueBytes,
@@ -107,6 +116,11 @@ export class Connection implements AsyncDisposable {
   /** @param id - of a running domain */
   async lookupDomainById(id: number, options: CallOptions = {}): Promise<Domain> {
     return this.#domain((await this.call(domainProcedures.domainLookupById, { id }, options)).dom);
+  }
+
+  async lookupStoragePoolByName(name: string, options: CallOptions = {}): Promise<StoragePool> {
+    const { pool } = await this.call(storageProcedures.storagePoolLookupByName, { name }, options);
+    return new StoragePool(this, pool);
   }
 
   /**
@@ -188,7 +202,7 @@ export class Connection implements AsyncDisposable {
     }: { readonly pool?: { readonly ref: StoragePoolRef }; readonly signal?: AbortSignal } = {},
   ): EventStream<StoragePoolEvents[Kind]> {
     const filter = { eventID: objectEventIds.storagePool[kind], pool: pool?.ref ?? null };
-    return this.#events.open(
+    return this.#events.open<StoragePoolEvents[Kind]>(
       { eventClass: 'storagePool', ...filter },
       (raw) => plainEvent(kind, raw),
       signal,
@@ -201,7 +215,11 @@ export class Connection implements AsyncDisposable {
     { network, signal }: { readonly network?: NetworkRef; readonly signal?: AbortSignal } = {},
   ): EventStream<NetworkEvents[Kind]> {
     const filter = { eventID: objectEventIds.network[kind], net: network ?? null };
-    return this.#events.open({ eventClass: 'network', ...filter }, (raw) => plainEvent(kind, raw), signal);
+    return this.#events.open<NetworkEvents[Kind]>(
+      { eventClass: 'network', ...filter },
+      (raw) => plainEvent(kind, raw),
+      signal,
+    );
   }
 
   /** Events of the host's devices; otherwise as `domainEvents`. */
@@ -210,7 +228,11 @@ export class Connection implements AsyncDisposable {
     { device, signal }: { readonly device?: NodeDeviceRef; readonly signal?: AbortSignal } = {},
   ): EventStream<NodeDeviceEvents[Kind]> {
     const filter = { eventID: objectEventIds.nodeDevice[kind], dev: device ?? null };
-    return this.#events.open({ eventClass: 'nodeDevice', ...filter }, (raw) => plainEvent(kind, raw), signal);
+    return this.#events.open<NodeDeviceEvents[Kind]>(
+      { eventClass: 'nodeDevice', ...filter },
+      (raw) => plainEvent(kind, raw),
+      signal,
+    );
   }
 
   /** Events of secrets; otherwise as `domainEvents`. */
@@ -219,7 +241,11 @@ export class Connection implements AsyncDisposable {
     { secret, signal }: { readonly secret?: { readonly ref: SecretRef }; readonly signal?: AbortSignal } = {},
   ): EventStream<SecretEvents[Kind]> {
     const filter = { eventID: objectEventIds.secret[kind], secret: secret?.ref ?? null };
-    return this.#events.open({ eventClass: 'secret', ...filter }, (raw) => plainEvent(kind, raw), signal);
+    return this.#events.open<SecretEvents[Kind]>(
+      { eventClass: 'secret', ...filter },
+      (raw) => plainEvent(kind, raw),
+      signal,
+    );
   }
 
   /** Events of QEMU's monitor, which libvirt passes on as they are; otherwise as `domainEvents`. */
@@ -241,7 +267,10 @@ export class Connection implements AsyncDisposable {
     );
   }
 
-  /** Lets the calls under way finish, says goodbye and ends the connection. May be called again. */
+  /**
+   * Lets the calls under way finish, says goodbye and ends the connection, its streams included: those of bulk
+   * data that are not over fail. May be called again.
+   */
   close(): Promise<void> {
     return this.#session.close(connectProcedures.connectClose, this.#limits.closeTimeoutMs);
   }

@@ -1,12 +1,15 @@
+import type { Readable } from 'node:stream';
 import { Checkpoint } from './checkpoint.ts';
 import type { DomainRef } from './codec/struct-types.ts';
 import { type TypedValue, typedParameterMap } from './codec/typed-parameter.ts';
 import type { Connection } from './connection.ts';
 import { backupProcedures } from './procedures/backup.ts';
 import { domainProcedures } from './procedures/domain.ts';
+import { storageProcedures } from './procedures/storage.ts';
 import type { ReplyOf } from './procedures/row.ts';
 import type { CallOptions } from './rpc/pending-call.ts';
 import { safeNumber, wireInteger } from './safe-number.ts';
+import { openDownload } from './streams/download.ts';
 
 /** What a domain does and why. */
 export interface DomainState {
@@ -33,6 +36,12 @@ export interface JobStats {
   /** One of `virDomainJobType`. */
   readonly type: number;
   readonly params: Map<string, TypedValue>;
+}
+
+export interface Screenshot {
+  /** Such as `image/x-portable-pixmap`. */
+  readonly mimeType: string | null;
+  readonly data: Readable;
 }
 
 /** Sizes of a disk in bytes. */
@@ -302,5 +311,23 @@ export class Domain {
   ): Promise<void> {
     const args = { dom: this.#ref, disk, size: wireInteger(size, 'size'), flags };
     await this.connection.call(domainProcedures.domainBlockResize, args, options);
+  }
+
+  /**
+   * A picture of the screen, such as a PPM or PNG file, over a connection of its own.
+   *
+   * @param screen - the number of the screen, where there are several
+   */
+  async screenshot(screen = 0, options: CallOptions = {}): Promise<Screenshot> {
+    const args = { dom: this.#ref, screen, flags: 0 };
+    const { domainScreenshot } = storageProcedures;
+    const { reply, readable } = await openDownload(
+      this.connection.streams,
+      domainScreenshot,
+      args,
+      'zeroes',
+      options,
+    );
+    return { mimeType: reply.mime, data: readable };
   }
 }

@@ -32,8 +32,27 @@ export class FakeClient {
   /** Keepalive procedures that arrived: 1 ping, 2 pong. */
   readonly keepalive: number[] = [];
 
+  /** What arrived of streams. */
+  readonly streamPackets: { readonly type: number; readonly status: number; readonly length: number }[] = [];
+  onStream: ((packet: Packet) => void) | undefined;
+  #answersPings = false;
+
   constructor(socket: Socket) {
     this.socket = socket;
+  }
+
+  answerPings(): void {
+    this.#answersPings = true;
+  }
+
+  keepaliveArrived(procedure: number): void {
+    this.keepalive.push(procedure);
+    if (procedure === 1 && this.#answersPings) this.raw(encodeKeepalive(2));
+  }
+
+  streamArrived(packet: Packet): void {
+    this.streamPackets.push({ type: packet.type, status: packet.status, length: packet.payload.length });
+    this.onStream?.(packet);
   }
 
   raw(bytes: Buffer): void {
@@ -137,7 +156,11 @@ export class FakeLibvirtd implements AsyncDisposable {
 
   #received(client: FakeClient, packet: Packet): void {
     if (packet.program === PROGRAMS.KEEPALIVE) {
-      client.keepalive.push(packet.procedure);
+      client.keepaliveArrived(packet.procedure);
+      return;
+    }
+    if (packet.type !== 0) {
+      client.streamArrived(packet);
       return;
     }
     const row = rows.get(`${packet.program}:${packet.procedure}`);

@@ -21,6 +21,7 @@ export {
   type DomainState,
   type JobInfo,
   type JobStats,
+  type Screenshot,
 } from './domain.ts';
 export {
   LibvirtAuthError,
@@ -82,3 +83,12 @@ export { virErrorNumber } from './protocol/error-numbers.ts';
 export type { KeepaliveOptions } from './rpc/keepalive.ts';
 export type { CallOptions } from './rpc/pending-call.ts';
 export type { CloseInfo } from './rpc/close-info.ts';
+export { StoragePool } from './storage-pool.ts';
+export {
+  StorageVolume,
+  type StorageVolumeInfo,
+  type VolumeDownloadOptions,
+  type VolumeRange,
+  type VolumeUploadOptions,
+} from './storage-volume.ts';
+export type { StreamChunk } from './streams/stream-chunk.ts';

@@ -1,6 +1,6 @@
 /** Takes what a transport receives. */
 export interface Receiver {
-  /** Bytes that are borrowed for the call. */
+  /** Bytes that are the receiver's from now on. */
   receive(chunk: Buffer): void;
   /** Everything written has left the process. */
   drained(): void;

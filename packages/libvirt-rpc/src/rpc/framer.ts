@@ -2,7 +2,8 @@ import { LibvirtProtocolError } from '../errors.ts';
 import { MAX_PACKET_LENGTH, MIN_PACKET_LENGTH, VIR_NET_MESSAGE_LEN_MAX } from '../protocol/limits.ts';
 import type { Packet } from './packet.ts';
 
-const INITIAL_BYTES = 65_536;
+/** At least so much is reserved for a packet that is as long: the data packets of streams fit in. */
+const INITIAL_BYTES = 262_144 + 64;
 
 /** Cuts a byte stream into packets. Does no I/O. */
 export class Framer {
@@ -22,7 +23,7 @@ export class Framer {
   }
 
   /**
-   * Takes the next bytes, which are borrowed for the call.
+   * Takes the next bytes, of which packets may keep parts.
    *
    * @throws LibvirtProtocolError for an impossible length; the framer must not be used any more
    */

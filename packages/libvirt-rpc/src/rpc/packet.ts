@@ -13,7 +13,7 @@ export interface Packet {
   readonly type: number;
   readonly serial: number;
   readonly status: number;
-  /** A view: to be decoded before the next bytes are given to the framer. */
+  /** A view of bytes that nothing else will write to. */
   readonly payload: Buffer;
 }
 

@@ -1,0 +1,122 @@
+import type { Readable, Writable } from 'node:stream';
+import type { StorageVolRef } from './codec/struct-types.ts';
+import type { Connection } from './connection.ts';
+import { storageProcedures } from './procedures/storage.ts';
+import type { CallOptions } from './rpc/pending-call.ts';
+import { safeNumber, wireInteger } from './safe-number.ts';
+import { openDownload } from './streams/download.ts';
+import { openUpload } from './streams/upload.ts';
+
+/** Sizes in bytes. */
+export interface StorageVolumeInfo {
+  /** virStorageVolType: 0 file, 1 block device, 2 directory, 3 network, … */
+  readonly type: number;
+  /** What a guest sees. */
+  readonly capacity: number;
+  /** What it takes on the host. */
+  readonly allocation: number;
+}
+
+/** The part of a volume that a stream is about. `signal` ends the stream at any time, with its reason. */
+export interface VolumeRange extends CallOptions {
+  /** In bytes; default: 0. */
+  readonly offset?: number;
+  /** In bytes; default, and 0: to the end. */
+  readonly length?: number;
+}
+
+export interface VolumeDownloadOptions extends VolumeRange {
+  /**
+   * Holes of the volume's file are not sent. `true`: the stream brings objects, of type `StreamChunk`. `zeroes`: it
+   * brings bytes, holes being filled in here. Default, `false`: the daemon sends every byte.
+   */
+  readonly sparse?: boolean | 'zeroes';
+}
+
+export interface VolumeUploadOptions extends VolumeRange {
+  /**
+   * The stream takes objects of type `StreamChunk`, or bytes. A hole leaves what the volume holds there as it is:
+   * to have zeroes, upload to a volume that is new.
+   */
+  readonly sparse?: boolean;
+}
+
+const VIR_STORAGE_VOL_SPARSE_STREAM = 1;
+
+/** A volume of a storage pool. Its key is what names it to the daemon; the object holds no resource. */
+export class StorageVolume {
+  readonly connection: Connection;
+  /** What `Connection.call` wants for an argument of type `storageVol`. */
+  readonly ref: StorageVolRef;
+
+  /** Use `StoragePool.storageVolLookupByName`. */
+  constructor(connection: Connection, ref: StorageVolRef) {
+    this.connection = connection;
+    this.ref = ref;
+  }
+
+  /** The name of its pool. */
+  get pool(): string {
+    return this.ref.pool;
+  }
+
+  get name(): string {
+    return this.ref.name;
+  }
+
+  /** Unique on the host; of a file, its path. */
+  get key(): string {
+    return this.ref.key;
+  }
+
+  async getInfo(options: CallOptions = {}): Promise<StorageVolumeInfo> {
+    const info = await this.connection.call(storageProcedures.storageVolGetInfo, { vol: this.ref }, options);
+    return {
+      type: info.type,
+      capacity: safeNumber(info.capacity, 'capacity'),
+      allocation: safeNumber(info.allocation, 'allocation'),
+    };
+  }
+
+  /**
+   * Reads the volume over a connection of its own, as fast as the stream is read and not faster. The stream ends
+   * only after the daemon has confirmed that it sent everything; destroying it aborts the transfer.
+   */
+  async download(options: VolumeDownloadOptions = {}): Promise<Readable> {
+    const { sparse = false } = options;
+    const { readable } = await openDownload(
+      this.connection.streams,
+      storageProcedures.storageVolDownload,
+      this.#rangeArgs(options, sparse !== false),
+      sparse === true ? 'chunks' : 'zeroes',
+      options,
+    );
+    return readable;
+  }
+
+  /**
+   * Writes the volume over a connection of its own. The stream finishes when the daemon has confirmed that all is
+   * written; destroying it aborts the transfer, with what is written staying written.
+   */
+  async upload(options: VolumeUploadOptions = {}): Promise<Writable> {
+    const { sparse = false } = options;
+    const args = this.#rangeArgs(options, sparse);
+    return openUpload(this.connection.streams, storageProcedures.storageVolUpload, args, sparse, options);
+  }
+
+  #rangeArgs({ offset = 0, length = 0 }: VolumeRange, sparse: boolean): VolumeRangeArgs {
+    return {
+      vol: this.ref,
+      offset: wireInteger(offset, 'offset'),
+      length: wireInteger(length, 'length'),
+      flags: sparse ? VIR_STORAGE_VOL_SPARSE_STREAM : 0,
+    };
+  }
+}
+
+interface VolumeRangeArgs {
+  readonly vol: StorageVolRef;
+  readonly offset: bigint;
+  readonly length: bigint;
+  readonly flags: number;
+}
