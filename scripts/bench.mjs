@@ -1,19 +1,26 @@
-// `npm run bench -- NAME`: compares one part with its peers, in pairs. Needs the build and the peers.
+// `npm run bench -- NAME`: prepares what is missing, then runs test/bench/NAME.mjs.
 import { existsSync, readdirSync } from 'node:fs';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { endWithNpm } from './end-with-npm.mjs';
+import { prepare, PrepareError, root } from './prepare.mjs';
 
-const folder = fileURLToPath(new URL('../test/dist/bench/', import.meta.url));
-const suffix = '.bench.js';
-const names = existsSync(folder)
-  ? readdirSync(folder)
-      .filter((file) => file.endsWith(suffix))
-      .map((file) => file.slice(0, -suffix.length))
-  : [];
-const [name, ...args] = process.argv.slice(2);
-if (!names.includes(name)) {
-  const known = names.length === 0 ? 'run "npm ci" and "npm run build" first' : `one of ${names.join(', ')}`;
-  process.stderr.write(`Usage: npm run bench -- NAME [CASE…], NAME: ${known}\n`);
+const folder = join(root, 'test/bench');
+const names = readdirSync(folder)
+  .filter((file) => /^[a-z]+\.mjs$/.test(file) && !['measure.mjs', 'pairs.mjs'].includes(file))
+  .map((file) => file.slice(0, -4));
+const name = process.argv[2];
+if (!names.includes(name) || !existsSync(join(folder, `${name}.mjs`))) {
+  process.stderr.write(`Usage: npm run bench -- NAME, where NAME is one of: ${names.join(', ')}\n`);
   process.exit(2);
 }
-process.argv = [process.argv[0], folder + name + suffix, ...args];
-await import(pathToFileURL(folder + name + suffix).href);
+try {
+  prepare({ for: 'bench' });
+} catch (error) {
+  if (!(error instanceof PrepareError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exit(1);
+}
+endWithNpm();
+const { default: run } = await import(pathToFileURL(join(folder, `${name}.mjs`)).href);
+process.exitCode = (await run({ root, args: process.argv.slice(3) })) ? 0 : 1;

@@ -35,6 +35,8 @@ function hasQemuDriver() {
   );
 }
 
+const hasPythonLibvirt = () => existsSync('/usr/lib/python3/dist-packages/libvirt.py');
+
 const command = (name, debianPackage) => ({ name, debianPackage, present: () => hasCommand(name) });
 
 const FOR_DEMO = [
@@ -47,6 +49,12 @@ const FOR_DEMO = [
 
 const REQUIREMENTS = {
   demo: FOR_DEMO,
+  bench: [
+    ...FOR_DEMO,
+    command('virsh', 'libvirt-clients'),
+    // The Python binding that the small calls are compared with: for the system's own Python.
+    { name: 'python3-libvirt', debianPackage: 'python3-libvirt', present: hasPythonLibvirt },
+  ],
   verify: [
     ...FOR_DEMO,
     command('qemu-nbd', 'qemu-utils'),
@@ -179,7 +187,7 @@ function npm(...args) {
 }
 
 /**
- * Does what is missing for `for`: 'demo' or 'verify', and nothing when all is there.
+ * Does what is missing for `for`: 'demo', 'verify' or 'bench', and nothing when all is there.
  * `build: false` leaves the compilation to the caller.
  * Throws PrepareError with a message for the user.
  */
