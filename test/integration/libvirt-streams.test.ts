@@ -149,8 +149,6 @@ describe.skipIf(servers.skip)(servers.title('streams of a real daemon'), () => {
       expect(await ended).toBe(reason);
     }
     expect(await libvirt.getType()).toBe('QEMU');
-    const clients = async (): Promise<number> => (await virsh(libvirtd.uri, 'version', '--daemon')).length;
-    expect(await clients()).toBeGreaterThan(0);
   });
 
   test('eight streams at once, while calls are answered', async () => {
@@ -159,15 +157,15 @@ describe.skipIf(servers.skip)(servers.title('streams of a real daemon'), () => {
     const started = Date.now();
     const streams = Array.from({ length: 8 }, async () => digest(await volume.download()));
     let calls = 0;
-    let running = true;
+    const stop = new AbortController();
     const others = (async (): Promise<void> => {
-      while (running) {
+      while (!stop.signal.aborted) {
         await libvirt.getType({ timeoutMs: 5000 });
         calls++;
       }
     })();
     expect(new Set(await Promise.all(streams))).toEqual(new Set([digestOf(content)]));
-    running = false;
+    stop.abort();
     await others;
     expect(calls).toBeGreaterThan((Date.now() - started) / 200);
   });

@@ -1,6 +1,7 @@
 import { homedir } from 'node:os';
 import { authenticate } from './authenticate.ts';
 import { Connection, type ConnectionLimits } from './connection.ts';
+import { traceConnect } from './diagnostics.ts';
 import { dial } from './dial.ts';
 import { LibvirtConnectError, LibvirtConnectionClosedError, LibvirtUsageError } from './errors.ts';
 import { connectProcedures } from './procedures/connect.ts';
@@ -69,7 +70,7 @@ export async function connect(uri?: string, options: ConnectOptions = {}): Promi
     ...limits,
     keepalive: checkedKeepalive(options),
   };
-  return withTimeout(plan, options.signal, open);
+  return traceConnect(plan.uri, () => withTimeout(plan, options.signal, open));
 }
 
 async function withTimeout<Result>(

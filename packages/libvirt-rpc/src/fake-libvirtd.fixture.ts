@@ -45,6 +45,25 @@ export class FakeClient {
     this.#answersPings = true;
   }
 
+  /** Of those that arrived, in bytes. */
+  longestPacket = 0;
+  #skip = 0;
+  #head: Buffer = Buffer.alloc(0);
+
+  /** Looks at the length words alone: the framer passes stream data on in parts. */
+  measure(chunk: Buffer): void {
+    let rest = Buffer.concat([this.#head, chunk]);
+    while (rest.length > 0) {
+      const skipped = Math.min(this.#skip, rest.length);
+      this.#skip -= skipped;
+      rest = rest.subarray(skipped);
+      if (rest.length < 4) break;
+      this.#skip = rest.readUInt32BE(0);
+      this.longestPacket = Math.max(this.longestPacket, this.#skip);
+    }
+    this.#head = rest;
+  }
+
   keepaliveArrived(procedure: number): void {
     this.keepalive.push(procedure);
     if (procedure === 1 && this.#answersPings) this.raw(encodeKeepalive(2));
@@ -150,6 +169,7 @@ export class FakeLibvirtd implements AsyncDisposable {
     });
     socket.on('error', () => undefined);
     socket.on('data', (chunk) => {
+      client.measure(chunk);
       framer.push(chunk);
     });
   }

@@ -14,6 +14,7 @@ export type {
 export { type TypedParameter, typedParameterMap, type TypedValue } from './codec/typed-parameter.ts';
 export { connect, type ConnectOptions } from './connect.ts';
 export { Connection, type DomainEventsOptions, type QemuMonitorEventsOptions } from './connection.ts';
+export type { CallTrace, ConnectTrace } from './diagnostics.ts';
 export {
   type BlockInfo,
   Domain,

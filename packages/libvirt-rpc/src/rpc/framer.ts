@@ -1,16 +1,23 @@
 import { LibvirtProtocolError } from '../errors.ts';
+import { virNetMessageStatus, virNetMessageType } from '../protocol/constants.ts';
 import { MAX_PACKET_LENGTH, MIN_PACKET_LENGTH, VIR_NET_MESSAGE_LEN_MAX } from '../protocol/limits.ts';
 import type { Packet } from './packet.ts';
 
-/** At least so much is reserved for a packet that is as long: the data packets of streams fit in. */
-const INITIAL_BYTES = 262_144 + 64;
+const INITIAL_BYTES = 65_536;
 
-/** Cuts a byte stream into packets. Does no I/O. */
+/**
+ * Cuts a byte stream into packets. Does no I/O.
+ *
+ * A packet of stream data is passed on in the parts it arrives in, each under the same header: where data is cut
+ * means nothing, and so nothing is copied.
+ */
 export class Framer {
   readonly #onPacket: (packet: Packet) => void;
   /** The beginning of a packet whose end has not arrived. */
   #partial: Buffer = Buffer.alloc(0);
   #have = 0;
+  /** The header of a packet of stream data, and how many of its bytes are still to come. */
+  #data: { readonly header: Packet; rest: number } | undefined;
 
   /** @param onPacket - is called for every packet, in order, from within `push` */
   constructor(onPacket: (packet: Packet) => void) {
@@ -19,7 +26,7 @@ export class Framer {
 
   /** Bytes of a packet that has not ended. */
   get pending(): number {
-    return this.#have;
+    return this.#have + (this.#data === undefined ? 0 : MIN_PACKET_LENGTH);
   }
 
   /**
@@ -30,11 +37,19 @@ export class Framer {
   push(chunk: Buffer): void {
     let rest = chunk;
     while (rest.length > 0) {
+      if (this.#data !== undefined) {
+        rest = this.#passOn(this.#data, rest);
+        continue;
+      }
       if (this.#have > 0) {
         rest = this.#complete(rest);
         continue;
       }
       const length = rest.length < VIR_NET_MESSAGE_LEN_MAX ? undefined : checkedLength(rest);
+      if (length !== undefined && rest.length < length && this.#beginsData(rest, length)) {
+        rest = rest.subarray(MIN_PACKET_LENGTH);
+        continue;
+      }
       if (length === undefined || rest.length < length) {
         this.#append(rest, length ?? VIR_NET_MESSAGE_LEN_MAX);
         return;
@@ -44,21 +59,47 @@ export class Framer {
     }
   }
 
+  /** Whether a packet that has not ended is one of stream data; its header is taken note of. */
+  #beginsData(bytes: Buffer, length: number): boolean {
+    if (bytes.length < MIN_PACKET_LENGTH) return false;
+    const header = parsePacket(bytes.subarray(0, MIN_PACKET_LENGTH));
+    if (header.type !== virNetMessageType.VIR_NET_STREAM) return false;
+    if (header.status !== virNetMessageStatus.VIR_NET_CONTINUE) return false;
+    this.#data = { header, rest: length - MIN_PACKET_LENGTH };
+    return true;
+  }
+
+  /** Passes on what belongs to the packet of stream data; returns what is behind it. */
+  #passOn(data: { readonly header: Packet; rest: number }, bytes: Buffer): Buffer {
+    const payload = bytes.subarray(0, data.rest);
+    data.rest -= payload.length;
+    if (data.rest === 0) this.#data = undefined;
+    this.#onPacket({ ...data.header, payload });
+    return bytes.subarray(payload.length);
+  }
+
   /** Adds to the partial packet what belongs to it; returns what is behind it. */
   #complete(chunk: Buffer): Buffer {
-    const needLength = this.#have < VIR_NET_MESSAGE_LEN_MAX;
-    const needed = needLength ? VIR_NET_MESSAGE_LEN_MAX : checkedLength(this.#partial);
+    const needed = this.#needed();
     const taken = Math.min(needed - this.#have, chunk.length);
     this.#append(chunk.subarray(0, taken), needed);
     const rest = chunk.subarray(taken);
-    if (this.#have < VIR_NET_MESSAGE_LEN_MAX) return rest;
+    if (this.#have < MIN_PACKET_LENGTH) return rest;
     const length = checkedLength(this.#partial);
-    if (this.#have < length) return rest;
-    const packet = this.#partial.subarray(0, length);
+    const packet = this.#partial.subarray(0, this.#have);
+    const isData = this.#have < length && this.#beginsData(packet, length);
+    if (this.#have < length && !isData) return rest;
     this.#partial = Buffer.alloc(0);
     this.#have = 0;
-    this.#onPacket(parsePacket(packet));
+    if (!isData) this.#onPacket(parsePacket(packet));
     return rest;
+  }
+
+  /** How long the partial packet is to become before it is looked at again: length word, header, end. */
+  #needed(): number {
+    if (this.#have < VIR_NET_MESSAGE_LEN_MAX) return VIR_NET_MESSAGE_LEN_MAX;
+    const length = checkedLength(this.#partial);
+    return this.#have < MIN_PACKET_LENGTH ? MIN_PACKET_LENGTH : length;
   }
 
   /** Memory grows with what arrives, by doubling, not with what the length word promises. */

@@ -1,4 +1,5 @@
 import type { Fields } from '../codec/field-type.ts';
+import { traceCall } from '../diagnostics.ts';
 import { LibvirtProtocolError, LibvirtTimeoutError, LibvirtUsageError } from '../errors.ts';
 import type { ArgsOf, Procedure, ReplyOf } from '../procedures/row.ts';
 import {
@@ -202,7 +203,7 @@ export class RpcSession implements Receiver {
   ): Promise<ReplyOf<P>> {
     options.signal?.throwIfAborted();
     if (this.#state.kind !== 'open') throw closedError(procedure.name, this.#closeInfo);
-    return (await this.#start(procedure, args, options)) as ReplyOf<P>;
+    return (await traceCall(procedure, () => this.#start(procedure, args, options))) as ReplyOf<P>;
   }
 
   #start(

@@ -1,0 +1,51 @@
+import { tracingChannel, type TracingChannel } from 'node:diagnostics_channel';
+import { LibvirtError } from './libvirt-error.ts';
+
+/** What `tracing:libvirt-ts-rpc:call:*` tells of one call. Never arguments or replies: they may hold secrets. */
+export interface CallTrace {
+  /** Such as `REMOTE_PROC_DOMAIN_BACKUP_BEGIN`. */
+  readonly procedure: string;
+  readonly program: string;
+  readonly number: number;
+  /** The number that libvirt gave the error, where it answered with one. In `asyncEnd` and `error`. */
+  errorNumber?: number;
+}
+
+/** What `tracing:libvirt-ts-rpc:connect:*` tells of one `connect`. */
+export interface ConnectTrace {
+  /** Without what stands before `@` and behind `?`, which may hold secrets. */
+  readonly uri: string;
+}
+
+const callChannel: TracingChannel<unknown, CallTrace> = tracingChannel('libvirt-ts-rpc:call');
+const connectChannel: TracingChannel<unknown, ConnectTrace> = tracingChannel('libvirt-ts-rpc:connect');
+
+/** Makes a call, and tells those who listen. */
+export function traceCall<Reply>(
+  { name, program, number }: { readonly name: string; readonly program: string; readonly number: number },
+  run: () => Promise<Reply>,
+): Promise<Reply> {
+  if (!hasSubscribers(callChannel)) return run();
+  const trace: CallTrace = { procedure: name, program, number };
+  const noting = async (): Promise<Reply> => {
+    try {
+      return await run();
+    } catch (error) {
+      if (error instanceof LibvirtError) trace.errorNumber = error.errorNumber;
+      throw error;
+    }
+  };
+  return callChannel.tracePromise(noting, trace);
+}
+
+/** Connects, and tells those who listen. */
+export function traceConnect<Result>(uri: string, run: () => Promise<Result>): Promise<Result> {
+  if (!hasSubscribers(connectChannel)) return run();
+  const shown = uri.replace(/[?#].*$/s, '').replace(/\/\/[^/]*@/, '//');
+  return connectChannel.tracePromise(run, { uri: shown });
+}
+
+/** In Node since 20.13; its types came later. */
+function hasSubscribers(channel: object): boolean {
+  return (channel as { readonly hasSubscribers: boolean }).hasSubscribers;
+}
