@@ -84,8 +84,9 @@ export class Framer {
     const taken = Math.min(needed - this.#have, chunk.length);
     this.#append(chunk.subarray(0, taken), needed);
     const rest = chunk.subarray(taken);
-    if (this.#have < MIN_PACKET_LENGTH) return rest;
+    if (this.#have < VIR_NET_MESSAGE_LEN_MAX) return rest;
     const length = checkedLength(this.#partial);
+    if (this.#have < MIN_PACKET_LENGTH) return rest;
     const packet = this.#partial.subarray(0, this.#have);
     const isData = this.#have < length && this.#beginsData(packet, length);
     if (this.#have < length && !isData) return rest;
