@@ -9,7 +9,9 @@ const KIB_PER_MIB = 1024;
 export async function measure(command, args) {
   // The shell's own clock knows the CPU time of a child that has ended.
   const script = 'TIMEFORMAT="%R %U %S"; time "$@" >/dev/null 2>&3';
-  const shell = spawn('bash', ['-c', script, '_', command, ...args], { stdio: ['ignore', 'ignore', 'pipe', 'pipe'] });
+  const shell = spawn('bash', ['-c', script, '_', command, ...args], {
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+  });
   let times = '';
   let complaints = '';
   let peakKiB = 0;

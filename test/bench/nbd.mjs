@@ -45,9 +45,13 @@ async function contest(name, peer, goals, amount, ours, theirs) {
     const perCpu = (side) => runs[side].slice(1).map(({ cpuSeconds }) => amount / cpuSeconds);
     const [mine, other] = [perCpu('ours'), perCpu('theirs')];
     const ratios = mine.map((value, index) => value / other[index]);
-    rows.push(compared(`${name}, CPU, ${peer}`, 'GiB/CPU-s', goals.cpu, { ours: mine, theirs: other, ratios }));
+    rows.push(
+      compared(`${name}, CPU, ${peer}`, 'GiB/CPU-s', goals.cpu, { ours: mine, theirs: other, ratios }),
+    );
   }
-  rows.push(limited(`${name}, peak memory`, 'MiB', median(runs.ours.map(({ peakMiB }) => peakMiB)), PEAK_MIB));
+  rows.push(
+    limited(`${name}, peak memory`, 'MiB', median(runs.ours.map(({ peakMiB }) => peakMiB)), PEAK_MIB),
+  );
   return rows;
 }
 
@@ -64,14 +68,25 @@ async function bulk(folder, ours, wanted) {
   const rows = [];
   if (wanted('null')) {
     const theirs = () => measure('nbdcopy', [uri, 'null:']);
-    rows.push(...(await contest('to nowhere', 'nbdcopy', { throughput: 1.25, cpu: 1 }, GIB, () => ours(uri, 'null:'), theirs)));
+    rows.push(
+      ...(await contest(
+        'to nowhere',
+        'nbdcopy',
+        { throughput: 1.25, cpu: 1 },
+        GIB,
+        () => ours(uri, 'null:'),
+        theirs,
+      )),
+    );
   }
   if (!wanted('file')) return rows;
   const mine = fresh(() => ours(uri, output));
   const nbdcopy = fresh(() => measure('nbdcopy', [uri, output]));
   const convert = fresh(() => measure('qemu-img', ['convert', '-f', 'raw', '-O', 'raw', uri, output]));
   rows.push(...(await contest('to a file on tmpfs', 'nbdcopy', { throughput: 1 }, GIB, mine, nbdcopy)));
-  rows.push(...(await contest('to a file on tmpfs', 'qemu-img convert', { throughput: 1 }, GIB, mine, convert)));
+  rows.push(
+    ...(await contest('to a file on tmpfs', 'qemu-img convert', { throughput: 1 }, GIB, mine, convert)),
+  );
   return rows;
 }
 
@@ -79,7 +94,10 @@ async function scattered(folder, ours) {
   const image = join(folder, 'scattered.qcow2');
   await createImage({ path: image, size: 2 * EXTENTS * EXTENT_BYTES });
   // Every other cluster, by qemu-io from its standard input, a command a line.
-  const commands = Array.from({ length: EXTENTS }, (_, index) => `write -q -P 17 ${2 * index * EXTENT_BYTES} 64k\n`);
+  const commands = Array.from(
+    { length: EXTENTS },
+    (_, index) => `write -q -P 17 ${2 * index * EXTENT_BYTES} 64k\n`,
+  );
   const script = join(folder, 'commands');
   writeFileSync(script, commands.join(''));
   await runCommand('bash', ['-c', 'qemu-io -f qcow2 "$1" <"$2" >/dev/null', '_', image, script]);
@@ -87,7 +105,14 @@ async function scattered(folder, ours) {
   const { uri } = server;
   const theirs = () => measure('nbdcopy', [uri, 'null:']);
   const amount = (EXTENTS * EXTENT_BYTES) / (1024 * MIB);
-  return contest('32,768 scattered extents', 'nbdcopy', { throughput: 1.2 }, amount, () => ours(uri, 'null:'), theirs);
+  return contest(
+    '32,768 scattered extents',
+    'nbdcopy',
+    { throughput: 1.2 },
+    amount,
+    () => ours(uri, 'null:'),
+    theirs,
+  );
 }
 
 async function writeRandom(path, mebibytes) {

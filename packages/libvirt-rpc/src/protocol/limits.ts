@@ -7,6 +7,9 @@ export const VIR_NET_MESSAGE_HEADER_MAX = 24;
 /** The longest packet, without its length word. */
 export const VIR_NET_MESSAGE_MAX = 33_554_432;
 
+/** The longest payload of a packet. */
+export const VIR_NET_MESSAGE_PAYLOAD_MAX: number = VIR_NET_MESSAGE_MAX - VIR_NET_MESSAGE_HEADER_MAX;
+
 /** The longest payload that daemons of every age take; data of streams is cut to it. */
 export const STREAM_PAYLOAD_MAX = 262_120;
 
