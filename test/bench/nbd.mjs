@@ -22,8 +22,16 @@ export default async function run({ root, args }) {
     measure(process.execPath, [join(root, 'examples/dist/copy-disk.js'), uri, output, '--quiet']);
   const wanted = (name) => args.length === 0 || args.includes(name);
   try {
-    if (wanted('null') || wanted('file')) rows.push(...(await bulk(folder.path, ours, wanted)));
-    if (wanted('scattered')) rows.push(...(await scattered(folder.path, ours)));
+    if (wanted('null') || wanted('file')) {
+      const image = join(folder.path, 'data.raw');
+      await writeRandom(image, GIB * 1024);
+      const output = join(folder.path, 'copy.raw');
+      rows.push(...(await served({ image, format: 'raw' }, (uri) => bulk(uri, output, ours, wanted))));
+    }
+    if (wanted('scattered')) {
+      const image = await makeScattered(folder.path);
+      rows.push(...(await served({ image }, (uri) => scattered(uri, ours))));
+    }
     return report(root, 'nbd', rows);
   } finally {
     folder.remove();
@@ -55,12 +63,16 @@ async function contest(name, peer, goals, amount, ours, theirs) {
   return rows;
 }
 
-async function bulk(folder, ours, wanted) {
-  const image = join(folder, 'data.raw');
-  await writeRandom(image, GIB * 1024);
-  await using server = await startQemuNbd({ image, format: 'raw' });
-  const { uri } = server;
-  const output = join(folder, 'copy.raw');
+async function served(options, use) {
+  const server = await startQemuNbd(options);
+  try {
+    return await use(server.uri);
+  } finally {
+    await server.stop();
+  }
+}
+
+async function bulk(uri, output, ours, wanted) {
   const fresh = (copy) => () => {
     rmSync(output, { force: true });
     return copy();
@@ -90,10 +102,10 @@ async function bulk(folder, ours, wanted) {
   return rows;
 }
 
-async function scattered(folder, ours) {
+/** Every other cluster, by qemu-io from its standard input, a command a line. */
+async function makeScattered(folder) {
   const image = join(folder, 'scattered.qcow2');
   await createImage({ path: image, size: 2 * EXTENTS * EXTENT_BYTES });
-  // Every other cluster, by qemu-io from its standard input, a command a line.
   const commands = Array.from(
     { length: EXTENTS },
     (_, index) => `write -q -P 17 ${2 * index * EXTENT_BYTES} 64k\n`,
@@ -101,8 +113,10 @@ async function scattered(folder, ours) {
   const script = join(folder, 'commands');
   writeFileSync(script, commands.join(''));
   await runCommand('bash', ['-c', 'qemu-io -f qcow2 "$1" <"$2" >/dev/null', '_', image, script]);
-  await using server = await startQemuNbd({ image });
-  const { uri } = server;
+  return image;
+}
+
+function scattered(uri, ours) {
   const theirs = () => measure('nbdcopy', [uri, 'null:']);
   const amount = (EXTENTS * EXTENT_BYTES) / (1024 * MIB);
   return contest(

@@ -35,7 +35,7 @@ export function compared(name, unit, goal, result) {
     ours: median(result.ours),
     theirs: median(result.theirs),
     ratio,
-    goal: `>= ${goal.toFixed(1)} x`,
+    goal: `>= ${goal.toFixed(2)} x`,
     reached: ratio >= goal,
     runs: result,
   };
