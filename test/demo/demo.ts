@@ -3,6 +3,7 @@
  * incremental, and both points restored and compared with the domain's own disk. Leaves nothing behind.
  */
 import { stat } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { BackupRepository, type BackupResult } from 'libvirt-ts-backup';
 import { connect } from 'libvirt-ts-rpc';
@@ -99,9 +100,20 @@ async function main(): Promise<boolean> {
   return identical;
 }
 
-const identical = await main();
-const left = leftovers();
-if (left.length > 0) say(`\nFailed: left behind: ${left.join(', ')}`);
-else if (!identical) say('\nFailed: a restored disk is not what it was.');
-else say('\nDone: nothing is left behind.');
-process.exitCode = identical && left.length === 0 ? 0 : 1;
+let interruptedBy: NodeJS.Signals | undefined;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.once(signal, () => (interruptedBy = signal));
+
+try {
+  const identical = await main();
+  const left = leftovers();
+  if (left.length > 0) say(`\nFailed: left behind: ${left.join(', ')}`);
+  else if (!identical) say('\nFailed: a restored disk is not what it was.');
+  else say('\nDone: nothing is left behind.');
+  process.exitCode = identical && left.length === 0 ? 0 : 1;
+} catch (error) {
+  // After a signal the servers are gone at once, and what was waiting for them fails.
+  const reason = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`demo: ${interruptedBy === undefined ? reason : `interrupted by ${interruptedBy}`}\n`);
+  process.exitCode = interruptedBy === undefined ? 1 : 128 + constants.signals[interruptedBy];
+}
