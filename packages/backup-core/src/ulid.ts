@@ -5,17 +5,13 @@ const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 const TIME_CHARACTERS = 10;
 const RANDOM_CHARACTERS = 16;
 
-export interface UlidOptions {
-  /** A ULID that the new one has to sort behind, whatever the clock says. */
-  readonly after?: string | undefined;
-  /** Milliseconds since 1970; default: the clock. */
-  readonly now?: number;
-}
-
-/** A unique name that sorts by time: 48 bits of milliseconds, 80 random bits. */
-export function ulid(options: UlidOptions = {}): string {
-  const { after, now = Date.now() } = options;
-  let left = after === undefined ? now : Math.max(now, timeOf(after) + 1);
+/**
+ * A unique name that sorts by time: 48 bits of milliseconds, 80 random bits.
+ *
+ * @param after - a ULID that the new one sorts behind, whatever the clock says
+ */
+export function ulid(after?: string): string {
+  let left = after === undefined ? Date.now() : Math.max(Date.now(), timeOf(after) + 1);
   let text = '';
   for (let index = 0; index < TIME_CHARACTERS; index++) {
     text = ALPHABET.charAt(left % 32) + text;

@@ -60,7 +60,7 @@ export async function takeBackup(context: Context, options: TakeBackupOptions): 
   await reconcileDomain(domain, owner, newest?.point.checkpoint);
   await store.removeUnreachable();
   const decision = await decide(domain, newest, options.mode ?? 'auto');
-  const id = ulid({ after: newest?.point.id });
+  const id = ulid(newest?.point.id);
   await using backup = await runPullBackup(domain, context.openExport, {
     name: jobName(owner, id),
     ...(options.disks && { disks: options.disks }),
