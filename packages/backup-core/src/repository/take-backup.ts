@@ -61,7 +61,7 @@ export async function takeBackup(context: Context, options: TakeBackupOptions): 
   await store.removeUnreachable();
   const decision = await decide(domain, newest, options.mode ?? 'auto');
   const id = ulid(newest?.point.id);
-  await using backup = await runPullBackup(domain, context.openExport, {
+  const backup = await runPullBackup(domain, context.openExport, {
     name: jobName(owner, id),
     ...(options.disks && { disks: options.disks }),
     ...(options.scratchDir !== undefined && { scratchDir: options.scratchDir }),
@@ -69,18 +69,17 @@ export async function takeBackup(context: Context, options: TakeBackupOptions): 
     demote: options.mode !== 'incremental',
     signal,
   });
-  const partial = await store.createPartial(id);
   let point: Point;
   try {
-    const disks = await storeDisks(backup, partial, { ...options, signal });
-    point = describePoint({ id, domain, backup, decision, previous: newest?.head ?? null, disks });
-    signal.throwIfAborted();
-    await store.commit(partial, point);
+    point = await storePoint(store, id, async (partial) => {
+      const disks = await storeDisks(backup, partial, { ...options, signal });
+      signal.throwIfAborted();
+      return describePoint({ id, domain, backup, decision, previous: newest?.head ?? null, disks });
+    });
+    await backup.complete();
   } catch (error) {
-    await store.discard(partial);
-    throw error;
+    throw await backup.abortFor(error);
   }
-  await backup.complete();
   // Only now: until the new point is durable, the parent's checkpoint is what the next attempt starts from.
   if (newest !== undefined) await domain.deleteCheckpoint(newest.point.checkpoint);
   const sum = (of: (disk: PullBackup['disks'][number]) => number): number =>
@@ -90,6 +89,23 @@ export async function takeBackup(context: Context, options: TakeBackupOptions): 
     readBytes: sum((disk) => disk.readBytesRequested),
     dirtyBytes: sum((disk) => disk.dirtyBytes ?? 0),
   };
+}
+
+/** Commits what `fill` writes and describes; if that fails, nothing of it stays. */
+async function storePoint(
+  store: DomainStore,
+  id: string,
+  fill: (partial: PartialPoint) => Promise<Point>,
+): Promise<Point> {
+  const partial = await store.createPartial(id);
+  try {
+    const point = await fill(partial);
+    await store.commit(partial, point);
+    return point;
+  } catch (error) {
+    await store.discard(partial);
+    throw error;
+  }
 }
 
 async function decide(
