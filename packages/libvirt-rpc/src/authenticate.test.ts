@@ -1,3 +1,4 @@
+import { tracingChannel } from 'node:diagnostics_channel';
 import { inspect } from 'node:util';
 import { describe, expect, test, vi } from 'vitest';
 import type { CredentialsRequest } from './auth/credentials.ts';
@@ -73,7 +74,7 @@ describe('SASL with an honest daemon', () => {
     expect(heard[2]).toBeNull();
   });
 
-  test('PLAIN, where nothing stronger is there', async () => {
+  test('PLAIN, where nothing stronger is there, and nobody who listens sees the password', async () => {
     const heard: unknown[] = [];
     await using fake = await startFakeSasl(
       (message) => {
@@ -82,9 +83,22 @@ describe('SASL with an honest daemon', () => {
       },
       { mechlist: 'DIGEST-MD5,PLAIN' },
     );
+    const seen: string[] = [];
+    const see = (trace: unknown): void => {
+      seen.push(inspect(trace, { depth: 20, showHidden: true }));
+    };
+    const events = { start: see, end: see, asyncStart: see, asyncEnd: see, error: see };
+    const channels = ['call', 'connect'].map((name) =>
+      tracingChannel<unknown, object>(`libvirt-ts-rpc:${name}`),
+    );
+    for (const channel of channels) channel.subscribe(events);
     await using libvirt = await connect(fake.uri, { credentials });
+    for (const channel of channels) channel.unsubscribe(events);
     expect(heard).toEqual([{ mech: 'PLAIN', data: `\0fred\0${PASSWORD}` }]);
     expect(libvirt.uri).toBe(fake.uri);
+    expect(seen.some((trace) => trace.includes(START))).toBe(true);
+    const bytes = inspect(Buffer.from(PASSWORD)).slice(8, 30);
+    for (const trace of seen) for (const secret of [PASSWORD, bytes]) expect(trace).not.toContain(secret);
   });
 
   test('every connection authenticates, those of streams too', async () => {
