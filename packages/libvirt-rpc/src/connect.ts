@@ -17,8 +17,8 @@ export interface ConnectOptions {
   /** Gives up connecting; has no effect once `connect` has returned. */
   readonly signal?: AbortSignal;
   /**
-   * Gives the user name and password when the daemon wants them (SASL): more time may be needed then. Default:
-   * libvirt's `auth.conf`.
+   * Gives user name and password where the daemon wants them (SASL), within `connectTimeoutMs`. Default: they are
+   * looked for in libvirt's `auth.conf`.
    */
   readonly credentials?: CredentialsCallback;
   /** SASL mechanisms that may be used, most wanted first. Default: SCRAM-SHA-256, SCRAM-SHA-1, PLAIN. */
