@@ -16,9 +16,6 @@ export const STREAM_PAYLOAD_MAX = 262_120;
 /** The longest string, in bytes of UTF-8. */
 export const REMOTE_STRING_MAX = 4_194_304;
 
-/** The longest message of a SASL mechanism, in bytes. */
-export const REMOTE_AUTH_SASL_DATA_MAX = 65_536;
-
 /** The iteration counts that a SCRAM server may ask for: RFC 7677's least, and more than stores use. */
 export const MIN_SCRAM_ITERATIONS = 4_096;
 export const MAX_SCRAM_ITERATIONS = 2_000_000;
