@@ -35,9 +35,18 @@ function hasQemuDriver() {
   );
 }
 
+/** Each of libsasl2's plugins is in a package of its own. */
+function hasSaslPlugin(name) {
+  const nested = existsSync('/usr/lib') ? readdirSync('/usr/lib') : [];
+  const folders = ['/usr/lib64', '/usr/lib', ...nested.map((folder) => join('/usr/lib', folder))];
+  return folders.some((folder) => existsSync(join(folder, 'sasl2', name)));
+}
+
 const hasPythonLibvirt = () => existsSync('/usr/lib/python3/dist-packages/libvirt.py');
 
 const command = (name, debianPackage) => ({ name, debianPackage, present: () => hasCommand(name) });
+
+const saslPlugin = (name, debianPackage) => ({ name, debianPackage, present: () => hasSaslPlugin(name) });
 
 const FOR_DEMO = [
   command('libvirtd', 'libvirt-daemon'),
@@ -64,6 +73,9 @@ const REQUIREMENTS = {
     command('nbdinfo', 'libnbd-bin'),
     command('nbdcopy', 'libnbd-bin'),
     command('certtool', 'gnutls-bin'),
+    command('saslpasswd2', 'sasl2-bin'),
+    saslPlugin('libscram.so', 'libsasl2-modules'),
+    saslPlugin('libsasldb.so', 'libsasl2-modules-db'),
   ],
 };
 

@@ -16,6 +16,8 @@ export type { Child, ChildExit, ChildOptions, RunResult } from './processes.ts';
 export { leftovers } from './registry.ts';
 export { commandPath, findCommand, requireServers } from './requirements.ts';
 export type { ServerRequirement } from './requirements.ts';
+export { makeSaslSetup } from './sasl.ts';
+export type { SaslSetup } from './sasl.ts';
 export { makeTemporaryFolder } from './temporary-folder.ts';
 export type { TemporaryFolder } from './temporary-folder.ts';
 export { mountTmpfs, requireMount } from './tmpfs.ts';

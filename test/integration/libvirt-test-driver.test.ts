@@ -115,7 +115,16 @@ describe.skipIf(servers.skip)(servers.title("libvirt's test driver"), () => {
     const storageVol = { pool: 'x', name: 'x', key: 'x' };
     const secret = { uuid: dom.uuid, usageType: 1, usageID: 'x' };
     const values: Readonly<Record<string, unknown>> = {
-      ...{ i32: 1, u32: 0, u64: 1n, str: 'x', 'str?': 'x', uuid: dom.uuid, 'str[256]': ['/'] },
+      ...{
+        'char[65536]': Buffer.from('x'),
+        i32: 1,
+        u32: 0,
+        u64: 1n,
+        str: 'x',
+        'str?': 'x',
+        uuid: dom.uuid,
+        'str[256]': ['/'],
+      },
       ...{ domain: dom, 'domain?': dom, checkpoint, storagePool: pool, storageVol },
       ...{ 'storagePool?': pool, 'network?': pool, 'nodeDevice?': { name: 'x' }, 'secret?': secret },
     };

@@ -1,5 +1,7 @@
 import { homedir } from 'node:os';
-import { authenticate } from './authenticate.ts';
+import type { CredentialsCallback } from './auth/credentials.ts';
+import type { SaslMechanism } from './auth/sasl-exchange.ts';
+import { authenticate, type AuthPolicy, authPolicy } from './authenticate.ts';
 import { Connection, type ConnectionLimits } from './connection.ts';
 import { traceConnect } from './diagnostics.ts';
 import { dial } from './dial.ts';
@@ -9,11 +11,18 @@ import { VIR_DRV_FEATURE, virConnectFlags } from './protocol/constants.ts';
 import type { KeepaliveOptions } from './rpc/keepalive.ts';
 import { RpcSession, type SessionOptions } from './rpc/session.ts';
 import type { Receiver } from './transport.ts';
-import { parseUri, type Target } from './uri.ts';
+import { parseUri, type Target, uriHost } from './uri.ts';
 
 export interface ConnectOptions {
   /** Gives up connecting; has no effect once `connect` has returned. */
   readonly signal?: AbortSignal;
+  /**
+   * Gives user name and password where the daemon wants them (SASL), within `connectTimeoutMs`. Default: they are
+   * looked for in libvirt's `auth.conf`.
+   */
+  readonly credentials?: CredentialsCallback;
+  /** SASL mechanisms that may be used, most wanted first. Default: SCRAM-SHA-256, SCRAM-SHA-1, PLAIN. */
+  readonly saslMechanisms?: readonly SaslMechanism[];
   /** For dialling, authentication and opening. Default 30,000. */
   readonly connectTimeoutMs?: number;
   /** For calls without a timeout of their own; 0: never. Default 60,000: a job lock alone may take 30,000. */
@@ -49,6 +58,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 interface Plan extends SessionOptions, ConnectionLimits {
   readonly uri: string;
   readonly target: Target;
+  readonly auth: AuthPolicy;
   readonly readOnly: boolean;
   readonly connectTimeoutMs: number;
   /** The daemon is not asked for its own keepalive. */
@@ -66,7 +76,7 @@ interface Plan extends SessionOptions, ConnectionLimits {
 export async function connect(uri?: string, options: ConnectOptions = {}): Promise<Connection> {
   const limits = checked(DEFAULTS, options);
   const plan: Plan = {
-    ...makePlan(uri, options.readOnly ?? false),
+    ...makePlan(uri, options),
     ...limits,
     keepalive: checkedKeepalive(options),
   };
@@ -91,7 +101,10 @@ async function withTimeout<Result>(
   }
 }
 
-function makePlan(given: string | undefined, readOnly: boolean): Pick<Plan, 'uri' | 'target' | 'readOnly'> {
+function makePlan(
+  given: string | undefined,
+  { readOnly = false, credentials, saslMechanisms }: ConnectOptions,
+): Pick<Plan, 'uri' | 'target' | 'auth' | 'readOnly'> {
   const uri = given ?? process.env['LIBVIRT_DEFAULT_URI'] ?? '';
   if (uri === '') throw new LibvirtUsageError('no URI was given, and LIBVIRT_DEFAULT_URI is not set');
   const target = parseUri(uri, readOnly, {
@@ -99,7 +112,8 @@ function makePlan(given: string | undefined, readOnly: boolean): Pick<Plan, 'uri
     runtimeDir: process.env['XDG_RUNTIME_DIR'],
     home: homedir(),
   });
-  return { uri, target, readOnly };
+  const auth = { ...authPolicy(target.auth, saslMechanisms), credentials, authFile: target.authFile };
+  return { uri, target, auth, readOnly };
 }
 
 async function open(plan: Plan, signal: AbortSignal): Promise<Connection> {
@@ -115,7 +129,8 @@ async function openSession(plan: Plan, signal: AbortSignal): Promise<RpcSession>
   const session = new RpcSession(transport, plan);
   try {
     const options = { signal, timeoutMs: 0 };
-    await authenticate(session, options);
+    const peer = { host: uriHost(plan.uri), security: transport.secure };
+    await authenticate(session, { ...plan.auth, ...peer }, options);
     if (plan.keepalive.intervalMs > 0 && plan.isForStream !== true) {
       const feature = VIR_DRV_FEATURE.VIR_DRV_FEATURE_PROGRAM_KEEPALIVE;
       await session.call(connectProcedures.connectSupportsFeature, { feature }, options);

@@ -1,3 +1,5 @@
+export type { Credentials, CredentialsCallback, CredentialsRequest } from './auth/credentials.ts';
+export type { SaslMechanism } from './auth/sasl-exchange.ts';
 export { Checkpoint } from './checkpoint.ts';
 export type { Fields, FieldType, StructOf } from './codec/field-type.ts';
 export type {
@@ -25,6 +27,7 @@ export {
   type Screenshot,
 } from './domain.ts';
 export {
+  type AuthFailureReason,
   LibvirtAuthError,
   LibvirtConnectError,
   LibvirtConnectionClosedError,

@@ -8,8 +8,12 @@ export interface Receiver {
   ended(error: Error | undefined): void;
 }
 
+/** What protects the bytes on their way: nothing leaves this machine, TLS, an ssh, or nothing at all. */
+export type TransportSecurity = 'local' | 'tls' | 'ssh' | 'cleartext';
+
 /** A connected byte stream. */
 export interface Transport {
+  readonly secure: TransportSecurity;
   /** Who takes the bytes; to be set before the event loop turns. */
   receiver: Receiver;
   /** Returns whether more may be written at once; if not, `drained` follows. */

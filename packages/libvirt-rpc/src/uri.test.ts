@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { LibvirtUsageError } from './errors.ts';
-import { parseUri, type UriEnvironment } from './uri.ts';
+import { parseUri, type UriEnvironment, uriHost } from './uri.ts';
 
 const root: UriEnvironment = { isRoot: true, runtimeDir: undefined, home: '/root' };
 const user: UriEnvironment = { isRoot: false, runtimeDir: '/run/user/1000', home: '/home/u' };
@@ -67,6 +67,16 @@ describe('parseUri', () => {
     expect(parseUri(uri, readOnly, environment)).toEqual({ remoteName, socketPaths });
   });
 
+  test('how to authenticate is for this side alone', () => {
+    const uri = 'qemu+unix:///system?socket=/s&auth=sasl.PLAIN&AuthFile=/a%20b&x=1';
+    expect(parseUri(uri, false, user)).toEqual({
+      remoteName: 'qemu:///system?x=1',
+      socketPaths: ['/s'],
+      auth: 'sasl.PLAIN',
+      authFile: '/a b',
+    });
+  });
+
   test.each([
     ['', 'is not a libvirt URI'],
     ['/system', 'is not a libvirt URI'],
@@ -86,4 +96,16 @@ describe('parseUri', () => {
     expect(parse).toThrow(why);
     expect(parse).not.toThrow('\u001b');
   });
+});
+
+test.each([
+  ['qemu:///system', 'localhost'],
+  ['test:/default', 'localhost'],
+  ['qemu+unix:///session?socket=/a//b:c', 'localhost'],
+  ['qemu+tls://host1/system', 'host1'],
+  ['qemu+ssh://me@host1.example:22/system', 'host1.example'],
+  ['qemu+tls://[::1]:16514/system', '::1'],
+  ['qemu://host1?x=1', 'host1'],
+])('the host of %s', (uri, host) => {
+  expect(uriHost(uri)).toBe(host);
 });

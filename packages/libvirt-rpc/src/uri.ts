@@ -16,6 +16,9 @@ export interface Target {
   readonly remoteName: string;
   /** Sockets to try, in this order. */
   readonly socketPaths: readonly string[];
+  /** How to authenticate: `polkit`, `sasl` or `sasl.MECHANISM`. */
+  readonly auth: string | undefined;
+  readonly authFile: string | undefined;
 }
 
 /** Parameters for the client; all others are part of the name that the daemon gets. */
@@ -23,6 +26,7 @@ const CLIENT_PARAMETERS: readonly string[] = [
   'name',
   'socket',
   'mode',
+  'auth',
   'authfile',
   'command',
   'keyfile',
@@ -64,7 +68,18 @@ export function parseUri(uri: string, readOnly: boolean, environment: UriEnviron
   const parameters = parseParameters(query, shown);
   const socketPaths = findSockets(driver, path, parameters, readOnly, environment, shown);
   const remoteName = parameters.get('name') ?? defaultName(driver, path, query);
-  return { remoteName, socketPaths };
+  return {
+    remoteName,
+    socketPaths,
+    auth: parameters.get('auth'),
+    authFile: parameters.get('authfile'),
+  };
+}
+
+/** The host that a URI names, without brackets; `localhost` if it names none. */
+export function uriHost(uri: string): string {
+  const [, literal, name] = /^[^:]*:\/\/(?:[^/?#@]*@)?(?:\[([^\]/]*)\]|([^/?#:]+))/.exec(uri) ?? [];
+  return literal ?? name ?? 'localhost';
 }
 
 /** By lower-case name, values decoded. */

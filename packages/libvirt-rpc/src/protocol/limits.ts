@@ -16,6 +16,10 @@ export const STREAM_PAYLOAD_MAX = 262_120;
 /** The longest string, in bytes of UTF-8. */
 export const REMOTE_STRING_MAX = 4_194_304;
 
+/** The iteration counts that a SCRAM server may ask for: RFC 7677's least, and more than stores use. */
+export const MIN_SCRAM_ITERATIONS = 4_096;
+export const MAX_SCRAM_ITERATIONS = 2_000_000;
+
 /** The values that the length word may have. */
 export const MIN_PACKET_LENGTH: number = VIR_NET_MESSAGE_LEN_MAX + VIR_NET_MESSAGE_HEADER_MAX;
 export const MAX_PACKET_LENGTH: number = VIR_NET_MESSAGE_LEN_MAX + VIR_NET_MESSAGE_MAX;
