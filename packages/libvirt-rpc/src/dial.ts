@@ -54,6 +54,7 @@ function connected(path: string, signal: AbortSignal): Promise<Socket> {
 }
 
 class SocketTransport implements Transport {
+  readonly secure = 'local';
   receiver: Receiver;
   readonly #socket: Socket;
   #error: Error | undefined;

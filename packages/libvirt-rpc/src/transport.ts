@@ -8,8 +8,19 @@ export interface Receiver {
   ended(error: Error | undefined): void;
 }
 
+/**
+ * Who else may read what a transport carries.
+ *
+ * - `local`: a unix socket; the kernel, and whoever owns the socket.
+ * - `tls`: encrypted, and the server's certificate was checked unless the caller asked for the opposite.
+ * - `ssh`: encrypted by ssh up to the host of the daemon.
+ * - `cleartext`: TCP, and programs of the caller's (`ext`), of which nothing is known. No password goes over it.
+ */
+export type TransportSecurity = 'local' | 'tls' | 'ssh' | 'cleartext';
+
 /** A connected byte stream. */
 export interface Transport {
+  readonly secure: TransportSecurity;
   /** Who takes the bytes; to be set before the event loop turns. */
   receiver: Receiver;
   /** Returns whether more may be written at once; if not, `drained` follows. */

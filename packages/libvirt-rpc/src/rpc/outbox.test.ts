@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { Outbox } from './outbox.ts';
 
 const nothing = {
+  secure: 'local' as const,
   receiver: { receive: (): void => undefined, drained: (): void => undefined, ended: (): void => undefined },
   pause: (): void => undefined,
   resume: (): void => undefined,
