@@ -32,7 +32,9 @@ export {
   LibvirtFailure,
   LibvirtProtocolError,
   LibvirtTimeoutError,
+  LibvirtTlsError,
   LibvirtUsageError,
+  type TlsFailure,
 } from './errors.ts';
 export type {
   BlockJob2Event,
@@ -93,3 +95,4 @@ export {
   type VolumeUploadOptions,
 } from './storage-volume.ts';
 export type { StreamChunk } from './streams/stream-chunk.ts';
+export type { ConnectWarning } from './uri/warning.ts';

@@ -28,6 +28,6 @@ export interface Transport {
   /** Nothing is received until `resume`. */
   pause(): void;
   resume(): void;
-  /** Drops the connection; `ended` follows. */
-  destroy(): void;
+  /** Drops the connection; `ended` follows. Resolves, never rejects, when no process or socket is left of it. */
+  destroy(): Promise<void>;
 }
