@@ -1,7 +1,9 @@
+export { makeAuthority, makePkiFolder } from './certificates.ts';
+export type { Authority, CertificateFiles, CertificateSpec, PkiFiles } from './certificates.ts';
 export { addBitmap, convertToRaw, createImage, imageIo } from './images.ts';
 export type { ConvertOptions, Fill, ImageFormat, ImageOptions } from './images.ts';
 export { startLibvirtd } from './libvirtd.ts';
-export type { LibvirtdOptions, PrivateLibvirtd } from './libvirtd.ts';
+export type { LibvirtdOptions, ListenOptions, PrivateLibvirtd } from './libvirtd.ts';
 export { startNbdkit, startNbdServer, startQemuNbd, startStorageDaemon } from './nbd-servers.ts';
 export type {
   NbdkitOptions,
