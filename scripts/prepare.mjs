@@ -37,6 +37,13 @@ function hasQemuDriver() {
 
 const hasPythonLibvirt = () => existsSync('/usr/lib/python3/dist-packages/libvirt.py');
 
+/** Several programs are called nc, and some of them know no unix sockets. */
+function hasUnixNetcat() {
+  const env = { ...process.env, PATH: [process.env.PATH, ...SYSTEM_FOLDERS].join(delimiter) };
+  const { stdout, stderr } = spawnSync('nc', ['-h'], { env, encoding: 'utf8', timeout: 5_000 });
+  return /(?:^|[\s[])-\w*U/m.test(`${stdout}${stderr}`);
+}
+
 const command = (name, debianPackage) => ({ name, debianPackage, present: () => hasCommand(name) });
 
 const FOR_DEMO = [
@@ -64,6 +71,11 @@ const REQUIREMENTS = {
     command('nbdinfo', 'libnbd-bin'),
     command('nbdcopy', 'libnbd-bin'),
     command('certtool', 'gnutls-bin'),
+    command('ssh', 'openssh-client'),
+    command('ssh-keygen', 'openssh-client'),
+    command('sshd', 'openssh-server'),
+    command('virt-ssh-helper', 'libvirt-daemon'),
+    { name: 'nc for unix sockets', debianPackage: 'netcat-openbsd', present: hasUnixNetcat },
   ],
 };
 

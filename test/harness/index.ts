@@ -12,12 +12,14 @@ export type {
   QemuNbdOptions,
   StorageDaemonOptions,
 } from './nbd-servers.ts';
-export { isRunning } from './proc-table.ts';
+export { childrenOf, commandLine, isRunning } from './proc-table.ts';
 export { endProcesses, run, runAny, startChild, waitUntil } from './processes.ts';
 export type { Child, ChildExit, ChildOptions, RunResult } from './processes.ts';
 export { leftovers } from './registry.ts';
 export { commandPath, findCommand, requireServers } from './requirements.ts';
 export type { ServerRequirement } from './requirements.ts';
+export { startSshd } from './sshd.ts';
+export type { Sshd, SshdOptions } from './sshd.ts';
 export { makeTemporaryFolder } from './temporary-folder.ts';
 export type { TemporaryFolder } from './temporary-folder.ts';
 export { giveTo, unprivilegedUser } from './user.ts';
