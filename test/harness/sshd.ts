@@ -98,7 +98,8 @@ function writeSession(folder: TemporaryFolder, { env, commands }: SshdOptions): 
   for (const command of commands ?? []) symlinkSync(commandPath(command), join(bin, command));
   const path = commands === undefined ? '/usr/local/bin:/usr/bin:/bin' : bin;
   const home = folder.subfolder('home');
-  const variables = Object.entries({ HOME: home, ...env, PATH: path });
+  // TMPDIR tells its processes from all others.
+  const variables = Object.entries({ HOME: home, ...env, TMPDIR: home, PATH: path });
   const { uid, gid } = unprivilegedUser();
   const isRoot = process.getuid?.() === 0;
   const as = isRoot ? `${commandPath('setpriv')} --reuid=${uid} --regid=${gid} --clear-groups ` : '';
@@ -139,7 +140,7 @@ async function launch(folder: TemporaryFolder): Promise<Launched> {
       `AuthorizedKeysFile ${at('client.pub')}`,
       `ForceCommand ${at('session')}`,
       'StrictModes no',
-      `UsePAM ${isRootLocked() ? 'yes' : 'no'}`,
+      `UsePAM ${needsPam() ? 'yes' : 'no'}`,
       'PermitRootLogin prohibit-password',
       'PasswordAuthentication no',
       'KbdInteractiveAuthentication no',
@@ -160,9 +161,9 @@ async function launch(folder: TemporaryFolder): Promise<Launched> {
   }
 }
 
-/** sshd lets nobody in whose password is locked, unless PAM decides. */
-function isRootLocked(): boolean {
-  if (process.getuid?.() !== 0) return false;
+/** Without PAM sshd lets nobody in whose password is locked, or cannot be read, which takes root. */
+function needsPam(): boolean {
+  if (process.getuid?.() !== 0) return true;
   return /^root:!/m.test(existsSync('/etc/shadow') ? readFileSync('/etc/shadow', 'utf8') : '');
 }
 
