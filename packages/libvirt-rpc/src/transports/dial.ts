@@ -1,8 +1,5 @@
 import type { Endpoint } from '../uri/endpoint.ts';
-import { dialExt } from './ext.ts';
-import { dialSsh } from './ssh.ts';
 import { dialTcp } from './tcp.ts';
-import { dialTls } from './tls.ts';
 import type { Receiver, Transport } from './transport.ts';
 import { dialUnix } from './unix.ts';
 
@@ -11,17 +8,24 @@ import { dialUnix } from './unix.ts';
  *
  * @throws LibvirtConnectError, LibvirtTlsError, or the signal's reason
  */
-export function dial(endpoint: Endpoint, receiver: Receiver, signal: AbortSignal): Promise<Transport> {
+export async function dial(endpoint: Endpoint, receiver: Receiver, signal: AbortSignal): Promise<Transport> {
   switch (endpoint.transport) {
     case 'unix':
       return dialUnix(endpoint, receiver, signal);
     case 'tcp':
       return dialTcp(endpoint, receiver, signal);
-    case 'tls':
+    // What most programs never use is loaded only here: TLS alone takes longer to load than all the rest.
+    case 'tls': {
+      const { dialTls } = await import('./tls.ts');
       return dialTls(endpoint, receiver, signal);
-    case 'ssh':
+    }
+    case 'ssh': {
+      const { dialSsh } = await import('./ssh.ts');
       return dialSsh(endpoint, receiver, signal);
-    case 'ext':
+    }
+    case 'ext': {
+      const { dialExt } = await import('./ext.ts');
       return dialExt(endpoint, receiver, signal);
+    }
   }
 }
