@@ -44,6 +44,13 @@ function hasSaslPlugin(name) {
 
 const hasPythonLibvirt = () => existsSync('/usr/lib/python3/dist-packages/libvirt.py');
 
+/** Several programs are called nc, and some of them know no unix sockets. */
+function hasUnixNetcat() {
+  const env = { ...process.env, PATH: [process.env.PATH, ...SYSTEM_FOLDERS].join(delimiter) };
+  const { stdout, stderr } = spawnSync('nc', ['-h'], { env, encoding: 'utf8', timeout: 5_000 });
+  return /(?:^|[\s[])-\w*U/m.test(`${stdout}${stderr}`);
+}
+
 const command = (name, debianPackage) => ({ name, debianPackage, present: () => hasCommand(name) });
 
 const saslPlugin = (name, debianPackage) => ({ name, debianPackage, present: () => hasSaslPlugin(name) });
@@ -76,6 +83,11 @@ const REQUIREMENTS = {
     command('saslpasswd2', 'sasl2-bin'),
     saslPlugin('libscram.so', 'libsasl2-modules'),
     saslPlugin('libsasldb.so', 'libsasl2-modules-db'),
+    command('ssh', 'openssh-client'),
+    command('ssh-keygen', 'openssh-client'),
+    command('sshd', 'openssh-server'),
+    command('virt-ssh-helper', 'libvirt-daemon'),
+    { name: 'nc for unix sockets', debianPackage: 'netcat-openbsd', present: hasUnixNetcat },
   ],
 };
 

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -38,8 +39,21 @@ function hasSaslPlugin(name: string): boolean {
   return folders.some((folder) => existsSync(join(folder, 'sasl2', name)));
 }
 
-const isPresent = (name: string): boolean =>
-  name.startsWith('sasl2/') ? hasSaslPlugin(name.slice('sasl2/'.length)) : findCommand(name) !== undefined;
+/** Several programs are called nc, and some of them know no unix sockets. */
+const PROOFS: Readonly<Record<string, (path: string) => boolean>> = {
+  nc: (path) => /(?:^|[\s[])-\w*U/m.test(helpOf(path)),
+};
+
+function helpOf(path: string): string {
+  const { stdout, stderr } = spawnSync(path, ['-h'], { encoding: 'utf8', timeout: 5_000 });
+  return `${stdout}${stderr}`;
+}
+
+function isMissing(command: string): boolean {
+  if (command.startsWith('sasl2/')) return !hasSaslPlugin(command.slice('sasl2/'.length));
+  const path = findCommand(command);
+  return path === undefined || PROOFS[command]?.(path) === false;
+}
 
 /** To be used as `describe.skipIf(servers.skip)(servers.title('…'), …)`. */
 export interface ServerRequirement {
@@ -54,7 +68,7 @@ export interface ServerRequirement {
  * title; where REQUIRE_SERVERS=1 a missing command is an error and the test file fails.
  */
 export function requireServers(...commands: readonly string[]): ServerRequirement {
-  const missing = commands.filter((command) => !isPresent(command));
+  const missing = commands.filter(isMissing);
   if (missing.length > 0 && process.env['REQUIRE_SERVERS'] === '1') {
     throw new Error(`REQUIRE_SERVERS=1, but this machine lacks ${missing.join(', ')}`);
   }

@@ -5,7 +5,7 @@ import type { CredentialsRequest } from './auth/credentials.ts';
 import { honestScram, type Script, START, startFakeSasl, STEP } from './auth/fake-sasl.fixture.ts';
 import { authenticate, authPolicy } from './authenticate.ts';
 import { connect, type ConnectOptions } from './connect.ts';
-import { dial } from './dial.ts';
+import { dial } from './transports/dial.ts';
 import { FakeLibvirtd, type Handler } from './fake-libvirtd.fixture.ts';
 import { RpcSession } from './rpc/session.ts';
 import { StorageVolume } from './storage-volume.ts';
@@ -224,28 +224,27 @@ describe('SASL that fails', () => {
     expect(names(plain)).toEqual(['AUTH_LIST', 'AUTH_SASL_INIT']);
   });
 
-  test('over a cleartext transport nothing is asked and nothing is sent', async () => {
-    await using fake = await startFakeSasl(honestScram(PASSWORD));
+  test.each([
+    ['cleartext', 'use TLS, ssh or a unix socket', ['AUTH_LIST']],
+    // PLAIN would tell the password to whoever it is.
+    ['unverified', 'may use SCRAM-SHA-256, SCRAM-SHA-1', ['AUTH_LIST', 'AUTH_SASL_INIT']],
+  ] as const)('over a transport that is %s nobody is asked for a password', async (security, why, calls) => {
+    await using fake = await startFakeSasl(honestScram(PASSWORD), { mechlist: 'PLAIN' });
     const { signal } = new AbortController();
     const nobody = { receive: vi.fn(), drained: vi.fn(), ended: vi.fn() };
-    const transport = await dial([fake.uri.replace(/^.*=/, '')], nobody, signal);
+    const endpoint = { transport: 'unix', paths: [fake.uri.replace(/^.*=/, '')] } as const;
+    const transport = await dial(endpoint, nobody, signal);
     const session = new RpcSession(transport, { callTimeoutMs: 0, keepalive: { intervalMs: 0, count: 5 } });
     const ask = vi.fn(credentials);
-    const policy = authPolicy('sasl.PLAIN', undefined);
-    const options = {
-      ...policy,
-      credentials: ask,
-      authFile: undefined,
-      host: 'h',
-      security: 'cleartext',
-    } as const;
+    const policy = authPolicy('sasl', undefined);
+    const options = { ...policy, credentials: ask, authFile: undefined, host: 'h', security };
     const done = authenticate(session, options, { signal, timeoutMs: 0 });
     await expect(done).rejects.toMatchObject({
       reason: 'unsupported',
-      message: expect.stringContaining('use TLS, ssh or a unix socket') as string,
+      message: expect.stringContaining(why) as string,
     });
     expect(ask).not.toHaveBeenCalled();
-    expect(names(fake)).toEqual(['AUTH_LIST']);
+    expect(names(fake)).toEqual(calls);
     session.destroy();
   });
 });

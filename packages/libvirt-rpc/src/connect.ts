@@ -1,17 +1,19 @@
-import { homedir } from 'node:os';
 import type { CredentialsCallback } from './auth/credentials.ts';
 import type { SaslMechanism } from './auth/sasl-exchange.ts';
 import { authenticate, type AuthPolicy, authPolicy } from './authenticate.ts';
 import { Connection, type ConnectionLimits } from './connection.ts';
 import { traceConnect } from './diagnostics.ts';
-import { dial } from './dial.ts';
 import { LibvirtConnectError, LibvirtConnectionClosedError, LibvirtUsageError } from './errors.ts';
 import { connectProcedures } from './procedures/connect.ts';
 import { VIR_DRV_FEATURE, virConnectFlags } from './protocol/constants.ts';
 import type { KeepaliveOptions } from './rpc/keepalive.ts';
 import { RpcSession, type SessionOptions } from './rpc/session.ts';
-import type { Receiver } from './transport.ts';
-import { parseUri, type Target, uriHost } from './uri.ts';
+import { dial } from './transports/dial.ts';
+import type { Receiver } from './transports/transport.ts';
+import { chooseUri, readEnvironment } from './uri/client-environment.ts';
+import { type Target, targetOf } from './uri/target.ts';
+import { parseUri } from './uri/uri.ts';
+import { type ConnectWarning, emitWarning } from './uri/warning.ts';
 
 export interface ConnectOptions {
   /** Gives up connecting; has no effect once `connect` has returned. */
@@ -37,6 +39,8 @@ export interface ConnectOptions {
   readonly eventQueueLimit?: number;
   /** Bytes that they may have taken on the wire. Default 16 MiB. */
   readonly eventQueueBytes?: number;
+  /** Takes what should be known of a connection that is made all the same. Default: `process.emitWarning`. */
+  readonly onWarning?: (warning: ConnectWarning) => void;
 }
 
 const DEFAULTS = {
@@ -68,18 +72,21 @@ interface Plan extends SessionOptions, ConnectionLimits {
 /**
  * Connects to a libvirt daemon and opens a hypervisor connection in it.
  *
- * @param uri - such as `qemu:///system`, `qemu:///session` or `qemu+unix:///session?socket=/path`; default: the
- * environment's `LIBVIRT_DEFAULT_URI`
+ * @param uri - such as `qemu:///system`, `qemu+ssh://host/system`, `qemu+tls://host/system` or an alias of
+ * libvirt.conf; default: the environment's `LIBVIRT_DEFAULT_URI`, then `uri_default` of libvirt.conf. A URI may
+ * name a program to run (`command`, `netcat`): take none from strangers
  * @throws LibvirtUsageError (the URI is wrong or not supported), LibvirtConnectError (nobody there, or too
- * late), LibvirtAuthError, LibvirtError (the daemon refused), LibvirtProtocolError, or the signal's reason
+ * late), LibvirtTlsError, LibvirtAuthError, LibvirtError (the daemon refused), LibvirtProtocolError, or the
+ * signal's reason
  */
 export async function connect(uri?: string, options: ConnectOptions = {}): Promise<Connection> {
   const limits = checked(DEFAULTS, options);
   const plan: Plan = {
-    ...makePlan(uri, options),
+    ...(await makePlan(uri, options)),
     ...limits,
     keepalive: checkedKeepalive(options),
   };
+  for (const warning of plan.target.warnings) (options.onWarning ?? emitWarning)(warning);
   return traceConnect(plan.uri, () => withTimeout(plan, options.signal, open));
 }
 
@@ -101,19 +108,15 @@ async function withTimeout<Result>(
   }
 }
 
-function makePlan(
+async function makePlan(
   given: string | undefined,
   { readOnly = false, credentials, saslMechanisms }: ConnectOptions,
-): Pick<Plan, 'uri' | 'target' | 'auth' | 'readOnly'> {
-  const uri = given ?? process.env['LIBVIRT_DEFAULT_URI'] ?? '';
-  if (uri === '') throw new LibvirtUsageError('no URI was given, and LIBVIRT_DEFAULT_URI is not set');
-  const target = parseUri(uri, readOnly, {
-    isRoot: process.geteuid?.() === 0,
-    runtimeDir: process.env['XDG_RUNTIME_DIR'],
-    home: homedir(),
-  });
-  const auth = { ...authPolicy(target.auth, saslMechanisms), credentials, authFile: target.authFile };
-  return { uri, target, auth, readOnly };
+): Promise<Pick<Plan, 'uri' | 'target' | 'auth' | 'readOnly'>> {
+  const environment = await readEnvironment();
+  const uri = chooseUri(given, environment.conf);
+  const target = targetOf(parseUri(uri), readOnly, environment);
+  const { auth: way, authFile } = target.account;
+  return { uri, target, auth: { ...authPolicy(way, saslMechanisms), credentials, authFile }, readOnly };
 }
 
 async function open(plan: Plan, signal: AbortSignal): Promise<Connection> {
@@ -125,11 +128,11 @@ async function open(plan: Plan, signal: AbortSignal): Promise<Connection> {
 }
 
 async function openSession(plan: Plan, signal: AbortSignal): Promise<RpcSession> {
-  const transport = await dial(plan.target.socketPaths, nobody, signal);
+  const transport = await dial(plan.target.endpoint, nobody, signal);
   const session = new RpcSession(transport, plan);
   try {
     const options = { signal, timeoutMs: 0 };
-    const peer = { host: uriHost(plan.uri), security: transport.secure };
+    const peer = { host: plan.target.account.host, security: transport.secure };
     await authenticate(session, { ...plan.auth, ...peer }, options);
     if (plan.keepalive.intervalMs > 0 && plan.isForStream !== true) {
       const feature = VIR_DRV_FEATURE.VIR_DRV_FEATURE_PROGRAM_KEEPALIVE;
@@ -140,8 +143,11 @@ async function openSession(plan: Plan, signal: AbortSignal): Promise<RpcSession>
     return session;
   } catch (error) {
     session.destroy();
+    await session.closed; // no process of ours is left when the caller hears of it
     if (!(error instanceof LibvirtConnectionClosedError)) throw error;
-    throw new LibvirtConnectError(`cannot open ${plan.uri}: ${error.message}`, { cause: error });
+    // Where the transport tells why, the call that it interrupted tells nothing more.
+    const why = error.cause instanceof LibvirtConnectError ? error.cause : error;
+    throw new LibvirtConnectError(`cannot open ${plan.uri}: ${why.message}`, { cause: error });
   }
 }
 

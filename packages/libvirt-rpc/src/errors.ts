@@ -30,6 +30,41 @@ export class LibvirtConnectError extends LibvirtFailure {
 export type AuthFailureReason =
   'denied' | 'cancelled' | 'unavailable' | 'unsupported' | 'credentials' | 'unproven';
 
+/**
+ * What kept TLS from being trusted.
+ *
+ * - `noAuthority`: there is no certificate of an authority to check the server with.
+ * - `badCredentials`: a file of ours cannot be read or used, or its time is not now.
+ * - `untrusted`, `expired`, `revoked`, `wrongName`: so is the server's certificate.
+ * - `noClientCertificate`: the server wants one of us, and there is none.
+ * - `clientCertificateRefused`: the server does not want us with the one we have.
+ * - `handshake`: anything else, such as a server without TLS.
+ */
+export type TlsFailure =
+  | 'noAuthority'
+  | 'badCredentials'
+  | 'untrusted'
+  | 'expired'
+  | 'revoked'
+  | 'wrongName'
+  | 'noClientCertificate'
+  | 'clientCertificateRefused'
+  | 'handshake';
+
+/** There is no TLS connection that both sides trust. Nothing was sent over it. */
+export class LibvirtTlsError extends LibvirtFailure {
+  static {
+    this.prototype.name = 'LibvirtTlsError';
+  }
+  readonly code = 'ERR_LIBVIRT_TLS';
+  readonly failure: TlsFailure;
+
+  constructor(failure: TlsFailure, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.failure = failure;
+  }
+}
+
 /** Authentication with the daemon failed: `reason` tells why. Never holds a password. */
 export class LibvirtAuthError extends LibvirtFailure {
   static {

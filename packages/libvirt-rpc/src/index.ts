@@ -35,7 +35,9 @@ export {
   LibvirtFailure,
   LibvirtProtocolError,
   LibvirtTimeoutError,
+  LibvirtTlsError,
   LibvirtUsageError,
+  type TlsFailure,
 } from './errors.ts';
 export type {
   BlockJob2Event,
@@ -96,3 +98,4 @@ export {
   type VolumeUploadOptions,
 } from './storage-volume.ts';
 export type { StreamChunk } from './streams/stream-chunk.ts';
+export type { ConnectWarning } from './uri/warning.ts';

@@ -3,7 +3,7 @@ import { LibvirtError } from '../libvirt-error.ts';
 import { connectProcedures } from '../procedures/connect.ts';
 import { virErrorNumber } from '../protocol/error-numbers.ts';
 import type { RpcSession } from '../rpc/session.ts';
-import type { TransportSecurity } from '../transport.ts';
+import type { TransportSecurity } from '../transports/transport.ts';
 import { chooseMechanism } from './choose-mechanism.ts';
 import { type Credentials, type CredentialsSource, findCredentials } from './credentials.ts';
 import { PlainExchange } from './plain.ts';
@@ -40,7 +40,7 @@ export async function authenticateWithSasl(
   const { mechlist } = await answerOr('unavailable', 'the daemon cannot do SASL', () =>
     session.call(connectProcedures.authSaslInit, {}, waiting),
   );
-  const mech = chooseMechanism(mechlist, options.mechanisms);
+  const mech = chooseMechanism(mechlist, permitted(options));
   const request = { host: options.host, mechanism: mech, signal: waiting.signal };
   const credentials = await findCredentials(options, request);
   const exchange = makeExchange(mech, credentials);
@@ -72,6 +72,11 @@ function refuseCleartext({ security }: SaslOptions): void {
       'supported; use TLS, ssh or a unix socket',
     'unsupported',
   );
+}
+
+/** PLAIN tells the password: only to a host that is known. */
+function permitted({ security, mechanisms }: SaslOptions): readonly SaslMechanism[] {
+  return security === 'unverified' ? mechanisms.filter((name) => name !== 'PLAIN') : mechanisms;
 }
 
 function makeExchange(mechanism: SaslMechanism, credentials: Credentials): SaslExchange {

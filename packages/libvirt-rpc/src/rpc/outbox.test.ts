@@ -6,7 +6,7 @@ const nothing = {
   receiver: { receive: (): void => undefined, drained: (): void => undefined, ended: (): void => undefined },
   pause: (): void => undefined,
   resume: (): void => undefined,
-  destroy: (): void => undefined,
+  destroy: (): Promise<void> => Promise.resolve(),
 };
 
 test('urgent packets overtake those that wait for a full transport', () => {

@@ -9,7 +9,7 @@ import {
   virNetMessageStatus,
   virNetMessageType,
 } from '../protocol/constants.ts';
-import type { Receiver, Transport } from '../transport.ts';
+import type { Receiver, Transport } from '../transports/transport.ts';
 import { CallQueue } from './call-queue.ts';
 import { checkedTimeout } from './call-timeout.ts';
 import { type CloseInfo, closedError, interruptedError } from './close-info.ts';
@@ -36,7 +36,7 @@ type State =
 
 /** Calls and messages over one transport: knows packets, serials and time, not what the procedures mean. */
 export class RpcSession implements Receiver {
-  /** Resolves, never rejects, when the session has ended. */
+  /** Resolves, never rejects, when the session has ended and nothing of its transport is left. */
   readonly closed: Promise<CloseInfo>;
   /** Takes every event, within the read loop: it must be quick and may throw LibvirtProtocolError. */
   onEvent: (packet: Packet) => void = () => undefined;
@@ -308,12 +308,14 @@ export class RpcSession implements Receiver {
     if (before.kind === 'closed') return;
     this.#setState({ kind: 'closed', info });
     this.#keepalive.stop();
-    this.#transport.destroy();
+    const gone = this.#transport.destroy();
     for (const call of this.#calls.clear()) call.fail(interruptedError(call.procedure.name, info));
     for (const stream of this.#streams.values()) stream.fail(interruptedError(stream.procedure.name, info));
     this.#streams.clear();
     if (before.kind === 'closing') before.idle();
-    this.#resolveClosed(info);
+    void gone.then(() => {
+      this.#resolveClosed(info);
+    });
   }
 }
 

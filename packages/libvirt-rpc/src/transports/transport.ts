@@ -8,8 +8,16 @@ export interface Receiver {
   ended(error: Error | undefined): void;
 }
 
-/** What protects the bytes on their way: nothing leaves this machine, TLS, an ssh, or nothing at all. */
-export type TransportSecurity = 'local' | 'tls' | 'ssh' | 'cleartext';
+/**
+ * Who else may read what a transport carries.
+ *
+ * - `local`: a unix socket; the kernel, and whoever owns the socket.
+ * - `tls`: encrypted, and the server's certificate was checked.
+ * - `ssh`: encrypted by ssh up to the host of the daemon, whose key was checked.
+ * - `unverified`: encrypted by TLS or ssh, but the caller asked not to check with whom.
+ * - `cleartext`: TCP, and programs of the caller's (`ext`), of which nothing is known. No password goes over it.
+ */
+export type TransportSecurity = 'local' | 'tls' | 'ssh' | 'unverified' | 'cleartext';
 
 /** A connected byte stream. */
 export interface Transport {
@@ -21,6 +29,6 @@ export interface Transport {
   /** Nothing is received until `resume`. */
   pause(): void;
   resume(): void;
-  /** Drops the connection; `ended` follows. */
-  destroy(): void;
+  /** Drops the connection; `ended` follows. Resolves, never rejects, when no process or socket is left of it. */
+  destroy(): Promise<void>;
 }
