@@ -12,7 +12,7 @@ import {
 import type { Receiver, Transport } from '../transport.ts';
 import { CallQueue } from './call-queue.ts';
 import { checkedTimeout } from './call-timeout.ts';
-import { type CloseInfo, closedError, interruptedError } from './close-info.ts';
+import { type CloseInfo, closedError, hungUp, interruptedError } from './close-info.ts';
 import { Framer } from './framer.ts';
 import { Keepalive, type KeepaliveOptions } from './keepalive.ts';
 import { Outbox } from './outbox.ts';
@@ -174,14 +174,8 @@ export class RpcSession implements Receiver {
   ended(error: Error | undefined): void {
     if (this.#state.kind === 'closing' && this.#state.saidGoodbye) this.#end({ reason: 'client' });
     else if (error !== undefined) this.#end({ reason: 'error', error });
-    else if (this.#framer.pending > 0)
-      this.#end({
-        reason: 'error',
-        error: new LibvirtProtocolError(
-          `the daemon hung up within a packet, of which ${this.#framer.pending} bytes had arrived`,
-        ),
-      });
-    else this.#end({ reason: this.#state.kind === 'closing' ? 'client' : 'eof' });
+    else if (this.#state.kind === 'closing') this.#end({ reason: 'client' });
+    else this.#end(hungUp(this.#framer.pending));
   }
 
   get #closeInfo(): CloseInfo | undefined {
