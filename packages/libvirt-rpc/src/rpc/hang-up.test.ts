@@ -1,25 +1,15 @@
 import { buffer } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
-import { lifecycle, REGISTER, TYPE } from '../calls.fixture.ts';
+import { failure, lifecycle, REGISTER, TYPE } from '../calls.fixture.ts';
 import { connect } from '../connect.ts';
 import { LibvirtConnectError, LibvirtConnectionClosedError } from '../errors.ts';
 import { eventPacket, FakeLibvirtd, type ReceivedCall, replyPacket } from '../fake-libvirtd.fixture.ts';
 import { events } from '../procedures/events.ts';
 import { procedures } from '../procedures/procedures.ts';
-import { StorageVolume } from '../storage-volume.ts';
-import { encodeBytesPacket } from './packet.ts';
-
-const DOWNLOAD = 'REMOTE_PROC_STORAGE_VOL_DOWNLOAD';
+import { data, DOWNLOAD, ok, volumeOf } from '../streams/stream-packets.fixture.ts';
 
 /** Every length that a packet can be cut to, from nothing to all but one byte. */
 const cuts = ({ length }: Buffer): number[] => Array.from({ length }, (_, cut) => cut);
-
-async function rejection(promise: Promise<unknown>): Promise<unknown> {
-  return promise.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-}
 
 describe('a daemon that dies within what it sends is a connection that has ended, at whichever byte', () => {
   test('a reply', async () => {
@@ -30,7 +20,7 @@ describe('a daemon that dies within what it sends is a connection that has ended
         [TYPE]: (call) => call.client.socket.end(typeReply(call).subarray(0, cut)),
       });
       const libvirt = await connect(fake.uri);
-      const error = await rejection(libvirt.getType());
+      const error = await failure(libvirt.getType());
       expect(error).toBeInstanceOf(LibvirtConnectionClosedError);
       const info = await libvirt.closed;
       expect(info.reason).toBe('eof');
@@ -44,22 +34,17 @@ describe('a daemon that dies within what it sends is a connection that has ended
   });
 
   test('the data of a stream', async () => {
-    const dataOf = ({ row, serial }: ReceivedCall): Buffer =>
-      encodeBytesPacket(
-        { program: 0x20008086, procedure: row.number, type: 3, serial, status: 2 },
-        Buffer.from('data'),
-      );
     for (let cut = 0; cut < 32; cut++) {
       await using fake = await FakeLibvirtd.start({
         [DOWNLOAD]: (call) => {
-          const reply = replyPacket(call.row, call.serial, {});
-          call.client.socket.end(Buffer.concat([reply, dataOf(call).subarray(0, cut)]));
+          call.client.socket.end(Buffer.concat([ok(call), data(call, 'data').subarray(0, cut)]));
         },
       });
       await using libvirt = await connect(fake.uri);
-      const volume = new StorageVolume(libvirt, { pool: 'p', name: 'v', key: '/p/v' });
-      const all = volume.download().then((stream) => buffer(stream));
-      expect(await rejection(all)).toBeInstanceOf(LibvirtConnectionClosedError);
+      const all = volumeOf(libvirt)
+        .download()
+        .then((stream) => buffer(stream));
+      expect(await failure(all)).toBeInstanceOf(LibvirtConnectionClosedError);
     }
   });
 
@@ -75,7 +60,7 @@ describe('a daemon that dies within what it sends is a connection that has ended
       const stream = libvirt.domainEvents('lifecycle');
       await stream.ready;
       fake.client.socket.end(event.subarray(0, cut));
-      expect(await rejection(stream.next())).toBeInstanceOf(LibvirtConnectionClosedError);
+      expect(await failure(stream.next())).toBeInstanceOf(LibvirtConnectionClosedError);
       expect(await libvirt.closed).toMatchObject({ reason: 'eof' });
     }
   });
@@ -87,7 +72,7 @@ describe('a daemon that dies within what it sends is a connection that has ended
         REMOTE_PROC_AUTH_LIST: ({ row, serial, client }) =>
           client.socket.end(replyPacket(row, serial, { types: [0] }).subarray(0, cut)),
       });
-      expect(await rejection(connect(fake.uri))).toBeInstanceOf(LibvirtConnectError);
+      expect(await failure(connect(fake.uri))).toBeInstanceOf(LibvirtConnectError);
     }
   });
 });

@@ -220,6 +220,7 @@ export class RpcSession implements Receiver {
     for (let next = this.#calls.next(); next !== undefined; next = this.#calls.next()) {
       const { call, serial } = next;
       const { program, number, args } = call.procedure;
+      if (call.stream !== undefined) this.#streams.set(serial, call.stream);
       try {
         const header = {
           program: PROGRAMS[program],
@@ -231,6 +232,7 @@ export class RpcSession implements Receiver {
         this.#outbox.send(encodePacket<Fields>(header, args, call.args as never));
       } catch (error) {
         this.#calls.answered(serial);
+        this.#streams.delete(serial);
         call.fail(error);
       }
     }
@@ -267,26 +269,28 @@ export class RpcSession implements Receiver {
     stream.receive(packet);
     if (stream.hasEnded) this.#streams.delete(packet.serial);
   }
+
   #reply(packet: Packet): void {
     const call = this.#calls.find(packet.serial);
     if (call === undefined || !belongs(packet, call.procedure))
       throw new LibvirtProtocolError(
         `a reply to a call that was not made: program ${packet.program}, procedure ${packet.procedure}, serial ${packet.serial}`,
       );
-    if (call.stream !== undefined && packet.status === virNetMessageStatus.VIR_NET_OK)
-      this.#beginStream(call.stream, packet.serial, call.isSettled);
+    if (call.stream !== undefined) this.#beginStream(call.stream, packet, call.isSettled);
     call.answer(packet);
     this.#calls.answered(packet.serial);
     this.#sendNext();
   }
 
   /** At once, not when the caller knows: data may stand right behind the reply. */
-  #beginStream(stream: RpcStream, serial: number, isUnwanted: boolean): void {
-    this.#streams.set(serial, stream);
-    stream.begin(serial, (packet, onSent) => {
-      if (!this.#hasEnded) this.#outbox.send(packet, onSent);
-    });
-    if (isUnwanted) stream.abort();
+  #beginStream(stream: RpcStream, { serial, status }: Packet, isUnwanted: boolean): void {
+    if (status === virNetMessageStatus.VIR_NET_OK) {
+      stream.begin(serial, (packet, onSent) => {
+        if (!this.#hasEnded) this.#outbox.send(packet, onSent);
+      });
+      if (isUnwanted) stream.abort();
+    }
+    if (status !== virNetMessageStatus.VIR_NET_OK || stream.hasEnded) this.#streams.delete(serial);
   }
 
   #message(packet: Packet): void {
