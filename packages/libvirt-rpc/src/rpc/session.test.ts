@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { connect } from '../connect.ts';
 import { LibvirtConnectionClosedError, LibvirtProtocolError, LibvirtTimeoutError } from '../errors.ts';
-import { FakeLibvirtd, type ReceivedCall } from '../fake-libvirtd.fixture.ts';
+import { FakeLibvirtd, type ReceivedCall, replyPacket } from '../fake-libvirtd.fixture.ts';
 import { TYPE, VERSION, XML, answerVersion, silence, packet, xmlOf } from '../calls.fixture.ts';
 
 describe('a daemon that breaks the protocol', () => {
@@ -154,5 +154,21 @@ describe('lifetime', () => {
     }
     expect(fake.client.keepalive.filter((procedure) => procedure === 2)).toHaveLength(8);
     expect(await libvirt.getLibVersion()).toBe(9_000_000);
+  });
+
+  test('a long packet that comes slowly is a sign of life', async () => {
+    await using fake = await FakeLibvirtd.start({
+      [TYPE]: ({ client, row, serial }) => {
+        const reply = replyPacket(row, serial, { type: 'QEMU' });
+        const drip = setInterval(() => {
+          client.raw(reply.subarray(at, ++at));
+          if (at === reply.length) clearInterval(drip);
+        }, 10);
+        let at = 0;
+      },
+    });
+    // Pings are not answered, and the packet takes twice as long as they are waited for.
+    await using libvirt = await connect(fake.uri, { keepalive: { intervalMs: 30, count: 5 } });
+    expect(await libvirt.getType()).toBe('QEMU');
   });
 });

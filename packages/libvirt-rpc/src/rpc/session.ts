@@ -160,6 +160,7 @@ export class RpcSession implements Receiver {
 
   receive(chunk: Buffer): void {
     if (this.#hasEnded) return;
+    this.#keepalive.heard();
     try {
       this.#framer.push(chunk);
     } catch (error) {
@@ -246,7 +247,6 @@ export class RpcSession implements Receiver {
   /** By type first: events carry a serial of their own choice. */
   #route(packet: Packet): void {
     if (this.#hasEnded) return;
-    this.#keepalive.heard();
     switch (packet.type) {
       case virNetMessageType.VIR_NET_REPLY:
         this.#reply(packet);
