@@ -13,6 +13,13 @@ export const VIR_NET_MESSAGE_PAYLOAD_MAX: number = VIR_NET_MESSAGE_MAX - VIR_NET
 /** The longest payload that daemons of every age take; data of streams is cut to it. */
 export const STREAM_PAYLOAD_MAX = 262_120;
 
+/**
+ * Of a stream's data before the reply to its call: it is kept, because nothing can be held back while the reply is
+ * due. A packet is counted with what it takes besides its bytes.
+ */
+export const EARLY_STREAM_MAX = 33_554_432;
+export const EARLY_PACKET_COST = 256;
+
 /** The longest string, in bytes of UTF-8. */
 export const REMOTE_STRING_MAX = 4_194_304;
 
