@@ -6,9 +6,10 @@ import type { TypedParameter } from '../codec/typed-parameter.ts';
 import type { VirError } from '../libvirt-error.ts';
 import { errorFields } from './error-fields.ts';
 import { events } from './events.ts';
+import { legacyEvents } from './legacy-events.ts';
 import { objectEvents } from './object-events.ts';
 import { procedures } from './procedures.ts';
-import type { ArgsOf, EventRow, Procedure, ReplyOf } from './row.ts';
+import type { ArgsOf, MessageRow, Procedure, ReplyOf } from './row.ts';
 
 /** Captured from a real daemon. */
 const golden: Record<string, Golden> = {
@@ -29,7 +30,7 @@ const golden: Record<string, Golden> = {
 };
 
 const rows: [string, Procedure][] = Object.entries(procedures);
-const eventRows: [string, EventRow][] = Object.entries({ ...events, ...objectEvents });
+const eventRows: [string, MessageRow][] = Object.entries({ ...events, ...objectEvents, ...legacyEvents });
 
 describe.each(rows)('%s', (key, row) => {
   describe('args', () => {
