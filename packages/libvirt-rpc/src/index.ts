@@ -96,6 +96,7 @@ export {
   virDomainUndefineFlagsValues,
   virDomainXMLFlags,
 } from './protocol/domain-constants.ts';
+export { virErrorDomain, virErrorLevel } from './protocol/error-domains.ts';
 export { virErrorNumber } from './protocol/error-numbers.ts';
 export type { KeepaliveOptions } from './rpc/keepalive.ts';
 export type { CallOptions } from './rpc/pending-call.ts';
