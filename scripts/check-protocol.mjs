@@ -18,7 +18,10 @@ async function loadTables() {
   const { events } = await load('procedures/events');
   const { objectEvents } = await load('procedures/object-events');
   const { legacyEvents } = await load('procedures/legacy-events');
+  const { virErrorNumber } = await load('protocol/error-numbers');
+  const { virErrorDomain, virErrorLevel } = await load('protocol/error-domains');
   return {
+    errorNumbers: { ...virErrorNumber, ...virErrorDomain, ...virErrorLevel },
     procedures: Object.values(procedures),
     messages: Object.values({ ...events, ...objectEvents, ...legacyEvents }),
     ...(await load('procedures/error-fields')),

@@ -1,4 +1,4 @@
-import { compare, compareStructs } from './compare.mjs';
+import { compare, compareNumbers, compareStructs } from './compare.mjs';
 import { readSource } from './source.mjs';
 import { describeError, describeTable } from './table.mjs';
 import { SourceError } from './tokens.mjs';
@@ -25,6 +25,7 @@ export async function checkProtocol(folder, loadTables) {
 function report(source, tables) {
   const { matching, total, differences, newer } = compare(describeTable(tables), source);
   differences.push(...compareStructs('The error reply', describeError(tables), source.error));
+  differences.push(...compareNumbers(tables.errorNumbers, source.errorNumbers));
   for (const [program, theirs] of Object.entries(source.programs)) {
     const ours = tables.PROGRAMS[program];
     if (ours !== theirs)

@@ -32,6 +32,13 @@ export function compareStructs(name, ours, theirs) {
   return difference === undefined ? [] : [`${name} ${difference}`];
 }
 
+/** The differences between named numbers; here there may be more. */
+export function compareNumbers(ours, theirs) {
+  return [...theirs]
+    .filter(([name, number]) => ours[name] !== number)
+    .map(([name, number]) => `${name} is ${number} in libvirt, ${ours[name] ?? 'missing'} here`);
+}
+
 function differencesOf(ours, theirs) {
   const kind = ({ payload }) => (payload === undefined ? 'a call' : 'an event');
   if (kind(ours) !== kind(theirs)) return [`is ${kind(theirs)} in libvirt, ${kind(ours)} here`];

@@ -9,11 +9,12 @@ const QEMU = 'src/remote/qemu_protocol.x';
 /** Hand-written C that tells which calls pass file descriptors: the definitions do not. */
 const DRIVER = 'src/remote/remote_driver.c';
 const HEADERS = 'include/libvirt';
+const ERRORS = `${HEADERS}/virterror.h`;
 
 /**
- * Reads the tree in `folder`: { programs: { REMOTE, QEMU }, error, procedures }.
+ * Reads the tree in `folder`: { programs: { REMOTE, QEMU }, error, errorNumbers, procedures }.
  *
- * `error` is the type of an error reply. A procedure is { program, name, number, priority, stream, isHandWritten,
+ * `error` is the type of an error reply, `errorNumbers` are the numbers in it by their names. A procedure is { program, name, number, priority, stream, isHandWritten,
  * fileDescriptors } with either `args` and `reply` or, for an event, `payload`: lists of { name, type }.
  */
 export function readSource(folder) {
@@ -35,7 +36,13 @@ export function readSource(folder) {
     REMOTE: definitions.constants.get('REMOTE_PROGRAM'),
     QEMU: definitions.constants.get('QEMU_PROGRAM'),
   };
-  return { programs, error: definitions.type('remote_error'), procedures };
+  const errorNumbers = new Map(
+    [...read(ERRORS).matchAll(/\b(VIR_(?:ERR|WAR|FROM)_\w+)\s*=\s*(\d+)/g)].map(([, name, number]) => [
+      name,
+      Number(number),
+    ]),
+  );
+  return { programs, error: definitions.type('remote_error'), errorNumbers, procedures };
 }
 
 function procedure(program, { name, value: number, comment }, definitions, withDescriptors) {

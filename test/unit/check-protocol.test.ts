@@ -184,6 +184,16 @@ describe('check:protocol', () => {
       'The error reply has as field 2 "text: string<4194304>?" in libvirt, "text: string<4194304>" here',
     ],
     [
+      'another number of an error',
+      { ...tables, errorNumbers: { VIR_ERR_DARK: 2, VIR_FROM_LAMP: 7 } },
+      'VIR_ERR_DARK is 1 in libvirt, 2 here',
+    ],
+    [
+      'an error without a name',
+      { ...tables, errorNumbers: { VIR_ERR_DARK: 1 } },
+      'VIR_FROM_LAMP is 7 in libvirt, missing here',
+    ],
+    [
       'another number of a program',
       { ...tables, PROGRAMS: { ...PROGRAMS, QEMU: 5 } },
       'The program QEMU has the number 536903815 in libvirt, 5 here',

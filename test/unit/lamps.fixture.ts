@@ -91,6 +91,7 @@ export const TREE: Readonly<Record<string, string>> = {
                  REMOTE_PROC_LAMP_OPEN, args) < 0) {
     call(conn, REMOTE_PROC_LAMP_LIST);`,
   'include/libvirt/lamps.h': '# define VIR_LABEL_BUFLEN (64 + 1)\n#define VIR_UUID_BUFLEN (16)\n',
+  'include/libvirt/virterror.h': 'VIR_ERR_DARK = 1, /* no light */\nVIR_FROM_LAMP = 7,\n',
   'include/libvirt/common.h.in': Object.entries(virTypedParameterType)
     .map(([name, value]) => `${name} = ${value},`)
     .join('\n'),
@@ -166,6 +167,7 @@ export interface Tables {
 export const tables: Tables = {
   procedures: [switchLamp, listLamps, openLamp, watchLamp, blowLamp],
   messages: [burntLamp],
+  errorNumbers: { VIR_ERR_DARK: 1, VIR_FROM_LAMP: 7, VIR_ERR_TOO_BRIGHT: 2 },
   errorFields: { code: 'i32', text: 'str?' },
   shapeOf,
   structs,
