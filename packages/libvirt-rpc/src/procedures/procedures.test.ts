@@ -67,6 +67,16 @@ describe('the table', () => {
     for (const { name, program } of all) expect(name.startsWith(`${program}_PROC_`)).toBe(true);
   });
 
+  test('keys are the names in camelCase', () => {
+    const camelCase = (name: string): string =>
+      name
+        .replace(/^REMOTE_PROC_|_PROC(?=_)/, '')
+        .toLowerCase()
+        .replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+    const keyed = [...rows, ...Object.entries(legacyEvents)];
+    expect(keyed.map(([key]) => key)).toEqual(keyed.map(([, { name }]) => camelCase(name)));
+  });
+
   test('types come from the rows', () => {
     expectTypeOf<ArgsOf<typeof procedures.domainBackupBegin>>().toEqualTypeOf<{
       readonly dom: DomainRef;
