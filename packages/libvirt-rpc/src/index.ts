@@ -4,14 +4,30 @@ export { Checkpoint } from './checkpoint.ts';
 export type { Fields, FieldType, StructOf } from './codec/field-type.ts';
 export type {
   CheckpointRef,
+  DhcpLease,
+  DiskError,
+  DomainInterface,
   DomainRef,
+  FsInfo,
   GraphicsAddress,
   GraphicsIdentity,
+  InterfaceRef,
+  IothreadInfo,
+  IpAddr,
+  MemoryStat,
+  NetworkPortRef,
   NetworkRef,
   NodeDeviceRef,
+  NodeStat,
+  NwfilterBindingRef,
+  NwfilterRef,
   SecretRef,
+  SecurityLabel,
+  SnapshotRef,
+  StatsRecord,
   StoragePoolRef,
   StorageVolRef,
+  VcpuInfo,
 } from './codec/struct-types.ts';
 export { type TypedParameter, typedParameterMap, type TypedValue } from './codec/typed-parameter.ts';
 export { connect, type ConnectOptions } from './connect.ts';
@@ -85,6 +101,7 @@ export {
   virDomainUndefineFlagsValues,
   virDomainXMLFlags,
 } from './protocol/domain-constants.ts';
+export { virErrorDomain, virErrorLevel } from './protocol/error-domains.ts';
 export { virErrorNumber } from './protocol/error-numbers.ts';
 export type { KeepaliveOptions } from './rpc/keepalive.ts';
 export type { CallOptions } from './rpc/pending-call.ts';

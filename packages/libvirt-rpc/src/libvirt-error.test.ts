@@ -1,6 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { LibvirtFailure } from './errors.ts';
 import { LibvirtError, type VirError } from './libvirt-error.ts';
+import { procedures } from './procedures/procedures.ts';
+import { errorDomainName, virErrorDomain } from './protocol/error-domains.ts';
+import { errorNumberName, virErrorNumber } from './protocol/error-numbers.ts';
 
 const plain: VirError = {
   code: 1,
@@ -45,7 +48,7 @@ describe('LibvirtError', () => {
     [1, 'VIR_ERR_INTERNAL_ERROR', undefined],
     [9999, 'VIR_ERR_9999', undefined],
   ])('%i is %s', (code, name, predicate) => {
-    const error = new LibvirtError({ ...plain, code }, 'REMOTE_PROC_X');
+    const error = new LibvirtError({ ...plain, code }, 'REMOTE_PROC_DOMAIN_FSFREEZE');
     expect(error).toBeInstanceOf(LibvirtFailure);
     expect(error).toMatchObject({ name: 'LibvirtError', code: name, errorNumber: code });
     expect(PREDICATES.filter((candidate) => error[candidate])).toEqual(
@@ -61,6 +64,60 @@ describe('LibvirtError', () => {
     [39, 7, 'Unable to decode message payload', false],
   ])('code %i, domain %i, "%s": unsupported is %s', (code, domain, message, unsupported) => {
     expect(new LibvirtError({ ...plain, code, domain, message }, 'P').isUnsupported).toBe(unsupported);
+  });
+
+  test('only of what needs the agent an unsupported argument tells that there is none', () => {
+    const error = (procedure: string): LibvirtError => new LibvirtError({ ...plain, code: 74 }, procedure);
+    const names = Object.values(procedures)
+      .map(({ name }) => name)
+      .filter((name) => error(name).isAgentUnavailable);
+    expect(names).toHaveLength(24);
+    expect(names).toContain('QEMU_PROC_DOMAIN_AGENT_COMMAND');
+    expect(error('REMOTE_PROC_DOMAIN_MIGRATE_PERFORM3_PARAMS').isAgentUnavailable).toBe(false);
+  });
+
+  test('every field is kept, and the message is made fit to be printed', () => {
+    const dom = { name: 'web1', uuid: '6695eb01-f6a4-8304-79aa-97f2502e193f', id: 3 };
+    const net = { name: 'default', uuid: 'dd8fe884-6c02-601e-7551-cca97df1c5df' };
+    const strings = { str1: 'cannot open %s', str2: '/x', str3: 'more' };
+    const fields = {
+      ...plain,
+      ...strings,
+      code: 38,
+      domain: 18,
+      message: 'a\nb',
+      int1: 28,
+      int2: -1,
+      dom,
+      net,
+    };
+    const { code, domain, message, ...same } = fields;
+    const error = new LibvirtError(fields, 'REMOTE_PROC_X');
+    expect(error).toMatchObject({
+      ...same,
+      code: 'VIR_ERR_SYSTEM_ERROR',
+      errorNumber: code,
+      errorDomain: domain,
+      errorDomainName: 'VIR_FROM_STORAGE',
+      serverMessage: message,
+      procedure: 'REMOTE_PROC_X',
+      message: 'REMOTE_PROC_X failed with VIR_ERR_SYSTEM_ERROR (38): a\\u{a}b',
+    });
+  });
+
+  test('numbers have one name each, without a gap', () => {
+    for (const [table, nameOf] of [
+      [virErrorNumber, errorNumberName],
+      [virErrorDomain, errorDomainName],
+    ] as const) {
+      const numbers = Object.values(table);
+      expect(numbers).toEqual(numbers.map((_, index) => index));
+      expect(numbers.map(nameOf)).toEqual(Object.keys(table));
+    }
+    expect(Object.keys(virErrorNumber)).toHaveLength(114);
+    expect(Object.keys(virErrorDomain)).toHaveLength(73);
+    expect(errorDomainName(73)).toBe('VIR_FROM_73');
+    expect(errorNumberName(-1)).toBe('VIR_ERR_-1');
   });
 
   test('a missing message', () => {

@@ -1,5 +1,6 @@
 import { LibvirtFailure } from './errors.ts';
 import type { DomainRef, NetworkRef } from './codec/struct-types.ts';
+import { errorDomainName, virErrorDomain } from './protocol/error-domains.ts';
 import { errorNumberName, virErrorNumber } from './protocol/error-numbers.ts';
 import { sanitize } from './sanitize.ts';
 
@@ -18,15 +19,45 @@ export interface VirError {
   readonly net: NetworkRef | null;
 }
 
-/** The parts of libvirt that report on the protocol itself: VIR_FROM_RPC and VIR_FROM_REMOTE. */
-const RPC_ERROR_DOMAINS: readonly number[] = [7, 13];
+/** The parts of libvirt that report on the protocol itself. */
+const RPC_ERROR_DOMAINS: readonly number[] = [virErrorDomain.VIR_FROM_RPC, virErrorDomain.VIR_FROM_REMOTE];
 
 const AGENT_UNAVAILABLE: readonly number[] = [
-  virErrorNumber.VIR_ERR_ARGUMENT_UNSUPPORTED,
   virErrorNumber.VIR_ERR_AGENT_UNRESPONSIVE,
   virErrorNumber.VIR_ERR_AGENT_UNSYNCED,
   virErrorNumber.VIR_ERR_AGENT_COMMAND_TIMEOUT,
 ];
+
+/**
+ * What asks the guest agent for something, always or where its flags say so. These answer that the domain has no
+ * channel for an agent with VIR_ERR_ARGUMENT_UNSUPPORTED, which in answer to others means an argument.
+ */
+const AGENT_PROCEDURES: ReadonlySet<string> = new Set([
+  'REMOTE_PROC_DOMAIN_REBOOT',
+  'REMOTE_PROC_DOMAIN_SHUTDOWN',
+  'REMOTE_PROC_DOMAIN_SNAPSHOT_CREATE_XML',
+  'REMOTE_PROC_DOMAIN_SET_VCPUS_FLAGS',
+  'REMOTE_PROC_DOMAIN_GET_VCPUS_FLAGS',
+  'REMOTE_PROC_DOMAIN_SHUTDOWN_FLAGS',
+  'REMOTE_PROC_DOMAIN_PM_SUSPEND_FOR_DURATION',
+  'REMOTE_PROC_DOMAIN_GET_HOSTNAME',
+  'REMOTE_PROC_DOMAIN_FSTRIM',
+  'REMOTE_PROC_DOMAIN_FSFREEZE',
+  'REMOTE_PROC_DOMAIN_FSTHAW',
+  'REMOTE_PROC_DOMAIN_GET_TIME',
+  'REMOTE_PROC_DOMAIN_SET_TIME',
+  'REMOTE_PROC_DOMAIN_GET_FSINFO',
+  'REMOTE_PROC_DOMAIN_INTERFACE_ADDRESSES',
+  'REMOTE_PROC_DOMAIN_SET_USER_PASSWORD',
+  'REMOTE_PROC_DOMAIN_GET_GUEST_VCPUS',
+  'REMOTE_PROC_DOMAIN_SET_GUEST_VCPUS',
+  'REMOTE_PROC_DOMAIN_CHECKPOINT_CREATE_XML',
+  'REMOTE_PROC_DOMAIN_GET_GUEST_INFO',
+  'REMOTE_PROC_DOMAIN_AGENT_SET_RESPONSE_TIMEOUT',
+  'REMOTE_PROC_DOMAIN_AUTHORIZED_SSH_KEYS_GET',
+  'REMOTE_PROC_DOMAIN_AUTHORIZED_SSH_KEYS_SET',
+  'QEMU_PROC_DOMAIN_AGENT_COMMAND',
+]);
 
 /** The daemon answered a call with an error. Other calls and the connection are not affected. */
 export class LibvirtError extends LibvirtFailure {
@@ -37,9 +68,9 @@ export class LibvirtError extends LibvirtFailure {
   readonly code: string;
   /** One of `virErrorNumber`, or a newer one. */
   readonly errorNumber: number;
-  /** The part of libvirt that reported it (virErrorDomain), such as 10 for QEMU. */
+  /** The part of libvirt that reported it, one of `virErrorDomain` or a newer one, such as 10 for QEMU. */
   readonly errorDomain: number;
-  /** virErrorLevel: 1 warning, 2 error. */
+  /** `virErrorLevel`: 1 warning, 2 error. */
   readonly level: number;
   /** The message as the daemon sent it, not sanitised; null where it sent none. */
   readonly serverMessage: string | null;
@@ -75,6 +106,11 @@ export class LibvirtError extends LibvirtFailure {
     this.procedure = procedure;
   }
 
+  /** The name of `errorDomain`, such as `VIR_FROM_QEMU`. */
+  get errorDomainName(): string {
+    return errorDomainName(this.errorDomain);
+  }
+
   /** There is no such domain. */
   get isNoDomain(): boolean {
     return this.errorNumber === virErrorNumber.VIR_ERR_NO_DOMAIN;
@@ -95,14 +131,18 @@ export class LibvirtError extends LibvirtFailure {
     return this.errorNumber === virErrorNumber.VIR_ERR_CHECKPOINT_INCONSISTENT;
   }
 
-  /** Another job held the domain for 30 seconds. */
+  /** Another job held the domain for 30 seconds; also where libvirt itself waited for QEMU in vain. */
   get isJobLockTimeout(): boolean {
     return this.errorNumber === virErrorNumber.VIR_ERR_OPERATION_TIMEOUT;
   }
 
   /** The guest agent is not there, does not answer or is out of step. */
   get isAgentUnavailable(): boolean {
-    return AGENT_UNAVAILABLE.includes(this.errorNumber);
+    return (
+      AGENT_UNAVAILABLE.includes(this.errorNumber) ||
+      (this.errorNumber === virErrorNumber.VIR_ERR_ARGUMENT_UNSUPPORTED &&
+        AGENT_PROCEDURES.has(this.procedure))
+    );
   }
 
   /** The domain's state does not permit it: not running, paused, or no job is active. */

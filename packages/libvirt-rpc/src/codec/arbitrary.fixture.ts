@@ -1,6 +1,5 @@
 import fc from 'fast-check';
-import { REMOTE_STRING_MAX } from '../protocol/limits.ts';
-import type { Fields, FieldType } from './field-type.ts';
+import type { Fields } from './field-type.ts';
 import { type ScalarName, type Shape, shapeOf } from './shape.ts';
 
 const text = fc.string({ unit: 'binary', maxLength: 12 }).filter((value) => !/[\0\p{Cs}]/u.test(value));
@@ -56,17 +55,4 @@ export function arbitraryFields(fields: Fields): fc.Arbitrary<Record<string, unk
     arbitraryOf(shapeOf(type)),
   ]);
   return fc.record(Object.fromEntries(members), { noNullPrototype: true });
-}
-
-/** A value for `type` that is one more than its maximum, if it has one. */
-export function overMaximum(type: FieldType): unknown {
-  const shape = shapeOf(type);
-  if (shape.kind === 'array') return new Array(shape.max + 1).fill(minimal(shape.item));
-  if (shape.kind === 'bytes') return new Uint8Array(shape.max + 1);
-  if (shape.kind === 'scalar' && shape.name === 'str') return 'x'.repeat(REMOTE_STRING_MAX + 1);
-  return undefined;
-}
-
-function minimal(shape: Shape): unknown {
-  return fc.sample(arbitraryOf(shape), { numRuns: 1, seed: 1 })[0];
 }

@@ -90,12 +90,12 @@ const bool: Codec<boolean> = {
 
 const str: Codec<string> = {
   encode(writer, value) {
+    const length = typeof value === 'string' ? Buffer.byteLength(value) : 0;
+    if (length > REMOTE_STRING_MAX)
+      throw new LibvirtUsageError(`a string has ${length} bytes, more than ${REMOTE_STRING_MAX}`);
     // To C the string would end at the first NUL; a lone surrogate would arrive as another character.
     if (typeof value !== 'string' || /[\0\p{Cs}]/u.test(value))
       throw new LibvirtUsageError('a string is missing, holds a NUL character or is not well-formed Unicode');
-    const length = Buffer.byteLength(value);
-    if (length > REMOTE_STRING_MAX)
-      throw new LibvirtUsageError(`a string has ${length} bytes, more than ${REMOTE_STRING_MAX}`);
     writer.u32(length);
     writer.bytes(Buffer.from(value));
   },

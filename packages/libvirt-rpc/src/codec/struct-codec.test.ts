@@ -58,6 +58,8 @@ describe('what the peer may not send', () => {
     ['a string of 4294967295 bytes', { a: 'str' }, 'ffffffff'],
     ['a string that is not UTF-8', { a: 'str' }, '00000002 c3280000'],
     ['an optional of 2', { a: 'i32?' }, '00000002 00000000'],
+    ['a wide character of 256', { a: 'char[2]' }, '00000001 00000100'],
+    ['a wide character of -129', { a: 'char{1}' }, 'ffffff7f'],
     ['an unsigned char of 256', { a: 'uchar' }, '00000100'],
     ['a typed parameter of type 8', { a: 'param[1]' }, '00000001 00000000 00000008 00000000'],
     ['something behind the last field', { a: 'i32' }, '00000000 00000000'],

@@ -143,7 +143,14 @@ function bytes({ width, max, fixed }: Shape & { kind: 'bytes' }): Codec<Uint8Arr
       // A copy: the payload may be a view of a much larger buffer.
       if (width === 1) return Uint8Array.from(reader.bytes(count));
       const wide = reader.bytes(count * width);
-      return Uint8Array.from({ length: count }, (_, index) => wide.readInt32BE(index * width));
+      return Uint8Array.from({ length: count }, (_, index) => wideCharacter(wide.readInt32BE(index * width)));
     },
   };
+}
+
+/** `char` is signed on some machines and unsigned on others. */
+function wideCharacter(value: number): number {
+  if (value < -128 || value > 255)
+    throw new LibvirtProtocolError(`${value} is not a character, which is within -128 to 255`);
+  return value;
 }

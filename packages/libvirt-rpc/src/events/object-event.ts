@@ -20,6 +20,13 @@ export interface StoragePoolEvents {
 export interface NetworkEvents {
   /** Defined 0, undefined 1, started 2, stopped 3. */
   lifecycle: Lifecycle & { readonly net: NetworkRef };
+  /** One of its texts has changed: virNetworkMetadataType 0 description, 1 title, 2 an element of namespace `nsuri`. */
+  metadataChange: {
+    readonly kind: 'metadataChange';
+    readonly net: NetworkRef;
+    readonly type: number;
+    readonly nsuri: string | null;
+  };
 }
 
 /** The kinds of events of the host's devices. */
@@ -58,7 +65,7 @@ export interface ConnectionClosedEvent {
 /** The number that a registration names each kind with. */
 export const objectEventIds = {
   storagePool: { lifecycle: 0, refresh: 1 },
-  network: { lifecycle: 0 },
+  network: { lifecycle: 0, metadataChange: 1 },
   nodeDevice: { lifecycle: 0, update: 1 },
   secret: { lifecycle: 0, valueChanged: 1 },
 } as const;

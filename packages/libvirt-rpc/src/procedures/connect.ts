@@ -1,4 +1,5 @@
-/** Procedures of the connection itself: opening, authentication, versions, lists, event registration. */
+/** Procedures of the connection itself: opening, authentication, versions, capabilities, statistics, registration for
+ * events of domains. */
 export const connectProcedures = {
   connectOpen: {
     name: 'REMOTE_PROC_CONNECT_OPEN',
@@ -30,6 +31,14 @@ export const connectProcedures = {
     number: 4,
     args: {},
     reply: { hvVer: 'u64' },
+    priority: 'high',
+  },
+  connectGetMaxVcpus: {
+    name: 'REMOTE_PROC_CONNECT_GET_MAX_VCPUS',
+    program: 'REMOTE',
+    number: 5,
+    args: { type: 'str?' },
+    reply: { maxVcpus: 'i32' },
     priority: 'high',
   },
   connectGetCapabilities: {
@@ -95,12 +104,42 @@ export const connectProcedures = {
     reply: { complete: 'i32' },
     priority: 'high',
   },
+  connectFindStoragePoolSources: {
+    name: 'REMOTE_PROC_CONNECT_FIND_STORAGE_POOL_SOURCES',
+    program: 'REMOTE',
+    number: 75,
+    args: { type: 'str', srcSpec: 'str?', flags: 'u32' },
+    reply: { xml: 'str' },
+    timeout: 'none',
+  },
   connectGetUri: {
     name: 'REMOTE_PROC_CONNECT_GET_URI',
     program: 'REMOTE',
     number: 110,
     args: {},
     reply: { uri: 'str' },
+    priority: 'high',
+  },
+  connectDomainXmlFromNative: {
+    name: 'REMOTE_PROC_CONNECT_DOMAIN_XML_FROM_NATIVE',
+    program: 'REMOTE',
+    number: 135,
+    args: { nativeFormat: 'str', nativeConfig: 'str', flags: 'u32' },
+    reply: { domainXml: 'str' },
+  },
+  connectDomainXmlToNative: {
+    name: 'REMOTE_PROC_CONNECT_DOMAIN_XML_TO_NATIVE',
+    program: 'REMOTE',
+    number: 136,
+    args: { nativeFormat: 'str', domainXml: 'str', flags: 'u32' },
+    reply: { nativeConfig: 'str' },
+  },
+  connectIsSecure: {
+    name: 'REMOTE_PROC_CONNECT_IS_SECURE',
+    program: 'REMOTE',
+    number: 149,
+    args: {},
+    reply: { secure: 'bool' },
     priority: 'high',
   },
   connectGetLibVersion: {
@@ -111,6 +150,29 @@ export const connectProcedures = {
     reply: { libVer: 'u64' },
     priority: 'high',
   },
+  connectCompareCpu: {
+    name: 'REMOTE_PROC_CONNECT_COMPARE_CPU',
+    program: 'REMOTE',
+    number: 158,
+    args: { xml: 'str', flags: 'u32' },
+    reply: { result: 'i32' },
+    priority: 'high',
+  },
+  connectBaselineCpu: {
+    name: 'REMOTE_PROC_CONNECT_BASELINE_CPU',
+    program: 'REMOTE',
+    number: 162,
+    args: { xmlCPUs: 'str[256]', flags: 'u32' },
+    reply: { cpu: 'str' },
+  },
+  connectGetSysinfo: {
+    name: 'REMOTE_PROC_CONNECT_GET_SYSINFO',
+    program: 'REMOTE',
+    number: 203,
+    args: { flags: 'u32' },
+    reply: { sysinfo: 'str' },
+    priority: 'high',
+  },
   connectListAllDomains: {
     name: 'REMOTE_PROC_CONNECT_LIST_ALL_DOMAINS',
     program: 'REMOTE',
@@ -118,6 +180,13 @@ export const connectProcedures = {
     args: { needResults: 'i32', flags: 'u32' },
     reply: { domains: 'domain[16384]', ret: 'u32' },
     priority: 'high',
+  },
+  connectGetCpuModelNames: {
+    name: 'REMOTE_PROC_CONNECT_GET_CPU_MODEL_NAMES',
+    program: 'REMOTE',
+    number: 312,
+    args: { arch: 'str', needResults: 'i32', flags: 'u32' },
+    reply: { models: 'str[8192]', ret: 'i32' },
   },
   connectDomainEventCallbackRegisterAny: {
     name: 'REMOTE_PROC_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY',
@@ -134,5 +203,54 @@ export const connectProcedures = {
     args: { callbackID: 'i32' },
     reply: {},
     priority: 'high',
+  },
+  connectGetDomainCapabilities: {
+    name: 'REMOTE_PROC_CONNECT_GET_DOMAIN_CAPABILITIES',
+    program: 'REMOTE',
+    number: 342,
+    args: { emulatorbin: 'str?', arch: 'str?', machine: 'str?', virttype: 'str?', flags: 'u32' },
+    reply: { capabilities: 'str' },
+  },
+  connectGetAllDomainStats: {
+    name: 'REMOTE_PROC_CONNECT_GET_ALL_DOMAIN_STATS',
+    program: 'REMOTE',
+    number: 344,
+    args: { doms: 'domain[16384]', stats: 'u32', flags: 'u32' },
+    reply: { retStats: 'statsRecord[16384]' },
+  },
+  connectCompareHypervisorCpu: {
+    name: 'REMOTE_PROC_CONNECT_COMPARE_HYPERVISOR_CPU',
+    program: 'REMOTE',
+    number: 393,
+    args: { emulator: 'str?', arch: 'str?', machine: 'str?', virttype: 'str?', xmlCPU: 'str', flags: 'u32' },
+    reply: { result: 'i32' },
+  },
+  connectBaselineHypervisorCpu: {
+    name: 'REMOTE_PROC_CONNECT_BASELINE_HYPERVISOR_CPU',
+    program: 'REMOTE',
+    number: 394,
+    args: {
+      emulator: 'str?',
+      arch: 'str?',
+      machine: 'str?',
+      virttype: 'str?',
+      xmlCPUs: 'str[256]',
+      flags: 'u32',
+    },
+    reply: { cpu: 'str' },
+  },
+  connectGetStoragePoolCapabilities: {
+    name: 'REMOTE_PROC_CONNECT_GET_STORAGE_POOL_CAPABILITIES',
+    program: 'REMOTE',
+    number: 403,
+    args: { flags: 'u32' },
+    reply: { capabilities: 'str' },
+  },
+  connectSetIdentity: {
+    name: 'REMOTE_PROC_CONNECT_SET_IDENTITY',
+    program: 'REMOTE',
+    number: 419,
+    args: { params: 'param[20]', flags: 'u32' },
+    reply: {},
   },
 } as const;

@@ -1,5 +1,38 @@
-/** How to register for the events of each class but domains, and how to end that. */
+/** How to register for the events of each class, and how to end that. The two older ways for domains are here too, but
+ * their messages (`legacyEvents`) reach nobody; the newer one is in `connect.ts`. */
 export const eventRegistrationProcedures = {
+  connectDomainEventRegister: {
+    name: 'REMOTE_PROC_CONNECT_DOMAIN_EVENT_REGISTER',
+    program: 'REMOTE',
+    number: 105,
+    args: {},
+    reply: { cbRegistered: 'i32' },
+    priority: 'high',
+  },
+  connectDomainEventDeregister: {
+    name: 'REMOTE_PROC_CONNECT_DOMAIN_EVENT_DEREGISTER',
+    program: 'REMOTE',
+    number: 106,
+    args: {},
+    reply: { cbRegistered: 'i32' },
+    priority: 'high',
+  },
+  connectDomainEventRegisterAny: {
+    name: 'REMOTE_PROC_CONNECT_DOMAIN_EVENT_REGISTER_ANY',
+    program: 'REMOTE',
+    number: 167,
+    args: { eventID: 'i32' },
+    reply: {},
+    priority: 'high',
+  },
+  connectDomainEventDeregisterAny: {
+    name: 'REMOTE_PROC_CONNECT_DOMAIN_EVENT_DEREGISTER_ANY',
+    program: 'REMOTE',
+    number: 168,
+    args: { eventID: 'i32' },
+    reply: {},
+    priority: 'high',
+  },
   connectNetworkEventRegisterAny: {
     name: 'REMOTE_PROC_CONNECT_NETWORK_EVENT_REGISTER_ANY',
     program: 'REMOTE',

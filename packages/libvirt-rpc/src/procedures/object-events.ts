@@ -8,6 +8,14 @@ export const objectEvents = {
     eventId: 0,
     payload: { callbackID: 'i32', net: 'network', event: 'i32', detail: 'i32' },
   },
+  networkMetadataChange: {
+    name: 'REMOTE_PROC_NETWORK_EVENT_CALLBACK_METADATA_CHANGE',
+    program: 'REMOTE',
+    number: 446,
+    eventClass: 'network',
+    eventId: 1,
+    payload: { callbackID: 'i32', net: 'network', type: 'i32', nsuri: 'str?' },
+  },
   connectionClosed: {
     name: 'REMOTE_PROC_CONNECT_EVENT_CONNECTION_CLOSED',
     program: 'REMOTE',

@@ -1,14 +1,15 @@
 import { describe, expect, expectTypeOf, test } from 'vitest';
-import { checkSchema, type Golden } from '../codec/check-schema.fixture.ts';
-import type { StructOf } from '../codec/field-type.ts';
+import { checkMaximum, checkSchema, type Golden } from '../codec/check-schema.fixture.ts';
+import type { Fields, StructOf } from '../codec/field-type.ts';
 import type { CheckpointRef, DomainRef } from '../codec/struct-types.ts';
 import type { TypedParameter } from '../codec/typed-parameter.ts';
 import type { VirError } from '../libvirt-error.ts';
 import { errorFields } from './error-fields.ts';
 import { events } from './events.ts';
+import { legacyEvents } from './legacy-events.ts';
 import { objectEvents } from './object-events.ts';
 import { procedures } from './procedures.ts';
-import type { ArgsOf, EventRow, Procedure, ReplyOf } from './row.ts';
+import type { ArgsOf, MessageRow, Procedure, ReplyOf } from './row.ts';
 
 /** Captured from a real daemon. */
 const golden: Record<string, Golden> = {
@@ -38,20 +39,30 @@ const golden: Record<string, Golden> = {
 };
 
 const rows: [string, Procedure][] = Object.entries(procedures);
-const eventRows: [string, EventRow][] = Object.entries({ ...events, ...objectEvents });
+const eventRows: [string, MessageRow][] = Object.entries({ ...events, ...objectEvents, ...legacyEvents });
 
-describe.each(rows)('%s', (key, row) => {
-  describe('args', () => {
-    checkSchema(row.args, golden[`${key} args`]);
-  });
-  describe('reply', () => {
-    checkSchema(row.reply, golden[`${key} reply`]);
-  });
+/** Rows with the same fields share a codec: it is checked once, under the name of the first. */
+const schemas = new Map<
+  string,
+  { readonly title: string; readonly fields: Fields; golden: Golden | undefined }
+>();
+function add(title: string, fields: Fields): void {
+  const known = schemas.get(JSON.stringify(fields));
+  if (known === undefined) schemas.set(JSON.stringify(fields), { title, fields, golden: golden[title] });
+  else known.golden ??= golden[title];
+}
+for (const [key, { args, reply }] of rows) {
+  add(`${key} args`, args);
+  add(`${key} reply`, reply);
+}
+for (const [key, { payload }] of eventRows) add(key, payload);
+
+describe.each([...schemas.values()])('$title', ({ fields, golden }) => {
+  checkSchema(fields, golden);
 });
 
-describe.each(eventRows)('event %s', (key, row) => {
-  checkSchema(row.payload, golden[key]);
-});
+const types = new Set([...schemas.values()].flatMap(({ fields }) => Object.values(fields)));
+for (const type of types) checkMaximum(type);
 
 describe('error', () => {
   checkSchema(errorFields);
@@ -63,6 +74,16 @@ describe('the table', () => {
     expect(new Set(all.map(({ program, number }) => `${program} ${number}`)).size).toBe(all.length);
     expect(new Set(all.map(({ name }) => name)).size).toBe(all.length);
     for (const { name, program } of all) expect(name.startsWith(`${program}_PROC_`)).toBe(true);
+  });
+
+  test('keys are the names in camelCase', () => {
+    const camelCase = (name: string): string =>
+      name
+        .replace(/^REMOTE_PROC_|_PROC(?=_)/, '')
+        .toLowerCase()
+        .replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+    const keyed = [...rows, ...Object.entries(legacyEvents)];
+    expect(keyed.map(([key]) => key)).toEqual(keyed.map(([, { name }]) => camelCase(name)));
   });
 
   test('types come from the rows', () => {

@@ -10,8 +10,8 @@ export interface Procedure<Args extends Fields = Fields, Reply extends Fields = 
   readonly reply: Reply;
   /** `high`: the daemon answers even if all its ordinary workers are busy. */
   readonly priority?: 'high';
-  /** Bulk data that follows the reply: `Connection.call` refuses it, methods of objects do it. */
-  readonly stream?: 'upload' | 'download';
+  /** Bulk data that follows the reply: `Connection.call` refuses it, methods of objects do it. `duplex`: both ways. */
+  readonly stream?: 'upload' | 'download' | 'duplex';
   /** It passes file descriptors, which Node cannot: calls are refused. */
   readonly fileDescriptors?: true;
   /** `none`: it takes as long as it takes, so without `timeoutMs` there is none. */
@@ -22,16 +22,20 @@ export interface Procedure<Args extends Fields = Fields, Reply extends Fields = 
 export type EventClass =
   'domain' | 'network' | 'storagePool' | 'nodeDevice' | 'secret' | 'qemuMonitor' | 'connection';
 
-/** An event as data. */
-export interface EventRow<Payload extends Fields = Fields> {
+/** A message of the daemon as data. */
+export interface MessageRow<Payload extends Fields = Fields> {
   readonly name: string;
   readonly program: 'REMOTE' | 'QEMU';
   readonly number: number;
+  readonly payload: Payload;
+}
+
+/** An event that can be registered for, as data. */
+export interface EventRow<Payload extends Fields = Fields> extends MessageRow<Payload> {
   /** Callback ids are unique within a class only. */
   readonly eventClass: EventClass;
   /** What the registration is given. */
   readonly eventId: number;
-  readonly payload: Payload;
 }
 
 /** The arguments of a procedure. */

@@ -8,12 +8,13 @@ import { connectProcedures } from '../procedures/connect.ts';
 import { domainProcedures } from '../procedures/domain.ts';
 import { events } from '../procedures/events.ts';
 import { storageProcedures } from '../procedures/storage.ts';
-import type { Receiver, Transport } from '../transport.ts';
+import type { Receiver, Transport } from '../transports/transport.ts';
 import { encodeBytesPacket, encodeKeepalive } from './packet.ts';
 import { RpcSession } from './session.ts';
 
 /** Takes everything; what it brings is up to the test. */
 class MemoryTransport implements Transport {
+  readonly secure = 'local';
   receiver: Receiver = { receive: () => undefined, drained: () => undefined, ended: () => undefined };
   #hasEnded = false;
 
@@ -29,8 +30,9 @@ class MemoryTransport implements Transport {
     // Nothing comes by itself.
   }
 
-  destroy(): void {
+  destroy(): Promise<void> {
     this.end();
+    return Promise.resolve();
   }
 
   end(): void {
