@@ -11,6 +11,16 @@ import {
 } from './codec-checks.fixture.ts';
 import { NbdProtocolError, sanitize } from './errors.ts';
 import {
+  encodeInfoRequest,
+  encodeMetaContextRequest,
+  encodeOption,
+  parseInfo,
+  parseMetaContext,
+  parseOptionReplyHeader,
+} from './option.ts';
+import { NBD_CMD, NBD_CMD_FLAG, NBD_OPT, NBD_REP, NBD_REPLY_TYPE } from './protocol/constants.ts';
+import { encodeRequest } from './request.ts';
+import {
   chunk,
   data,
   error,
@@ -23,17 +33,7 @@ import {
   u16,
   u32,
   u64,
-} from './fake-server.fixture.ts';
-import {
-  encodeInfoRequest,
-  encodeMetaContextRequest,
-  encodeOption,
-  parseInfo,
-  parseMetaContext,
-  parseOptionReplyHeader,
-} from './option.ts';
-import { NBD_CMD, NBD_CMD_FLAG, NBD_OPT, NBD_REP, NBD_REPLY_TYPE } from './protocol/constants.ts';
-import { encodeRequest } from './request.ts';
+} from './wire.fixture.ts';
 
 const request = {
   flags: 0,

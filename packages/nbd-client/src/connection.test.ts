@@ -1,8 +1,9 @@
 import { describe, expect, it, vi } from 'vitest';
 import { connect } from './connect.ts';
 import { NbdConnectionClosedError, NbdConnectError, NbdUsageError } from './errors.ts';
-import { data, FakeServer, patternAt, type Request } from './fake-server.fixture.ts';
+import { FakeServer } from './fake-server.fixture.ts';
 import { NBD_CMD, NBD_CMD_FLAG } from './protocol/constants.ts';
+import { data, patternAt, type Request } from './wire.fixture.ts';
 
 const KIB = 1024;
 const CONTEXT = 'base:allocation';

@@ -1,26 +1,26 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { connect, type ConnectOptions } from './connect.ts';
+import { connect } from './connect.ts';
+import type { ConnectOptions } from './connect-options.ts';
 import type { NbdConnection } from './connection.ts';
 import { NbdCommandError, NbdConnectionClosedError, NbdError, NbdProtocolError } from './errors.ts';
+import { FakeServer, type Script } from './fake-server.fixture.ts';
+import { NBD_CMD, NBD_INFO, NBD_OPT, NBD_REP, NBD_REPLY_TYPE } from './protocol/constants.ts';
 import {
   chunk,
   data,
   error,
   extendedChunk,
-  FakeServer,
   hole,
   none,
   optionReply,
   patternAt,
   type Request,
-  type Script,
   simple,
   status,
   u16,
   u32,
   u64,
-} from './fake-server.fixture.ts';
-import { NBD_CMD, NBD_INFO, NBD_OPT, NBD_REP, NBD_REPLY_TYPE } from './protocol/constants.ts';
+} from './wire.fixture.ts';
 
 const KIB = 1024;
 const CONTEXT = 'base:allocation';

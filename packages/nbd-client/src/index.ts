@@ -1,13 +1,7 @@
 export type { Extent } from './commands/command.ts';
 export type { BlockStatus } from './commands/status-command.ts';
-export {
-  connect,
-  type ConnectOptions,
-  connectPool,
-  exportInfo,
-  type HandshakeOptions,
-  listExports,
-} from './connect.ts';
+export { connect, connectPool, exportInfo, listExports, listMetaContexts } from './connect.ts';
+export type { ConnectOptions, HandshakeOptions, MetaContextOptions, PoolOptions } from './connect-options.ts';
 export type { ExportInfo, ExportListing } from './haggle.ts';
 export { NbdPool } from './pool.ts';
 export {
@@ -26,6 +20,7 @@ export {
   NbdProtocolError,
   NbdTlsError,
   NbdUsageError,
+  sanitize,
 } from './errors.ts';
 export type { ExtentsOptions } from './extents.ts';
 export type { BlockSize } from './option.ts';

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { connect } from './connect.ts';
 import { NbdTlsError, NbdUsageError } from './errors.ts';
-import { FakeServer, optionReply, type Script } from './fake-server.fixture.ts';
+import { FakeServer, type Script } from './fake-server.fixture.ts';
 import { NBD_OPT, NBD_REP } from './protocol/constants.ts';
 import type { TlsOptions } from './tls-options.ts';
+import { optionReply } from './wire.fixture.ts';
 
 const tls: TlsOptions = { type: 'x509', hostname: 'localhost' };
 const answer = (...replies: Buffer[]): Script => ({
