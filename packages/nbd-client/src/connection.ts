@@ -2,11 +2,12 @@ import type { Readable, Writable } from 'node:stream';
 import type { Command, Extent } from './commands/command.ts';
 import { type Destination, ReadCommand } from './commands/read-command.ts';
 import { type BlockStatus, StatusCommand } from './commands/status-command.ts';
-import { NbdUsageError } from './errors.ts';
+import { NbdCommandError, NbdUsageError } from './errors.ts';
+import { ExportFeatures } from './export-features.ts';
 import { type ExtentsOptions, iterateExtents } from './extents.ts';
 import type { Negotiated } from './negotiate.ts';
 import type { BlockSize } from './option.ts';
-import { NBD_CMD_FLAG, NBD_FLAG } from './protocol/constants.ts';
+import { NBD_CMD_FLAG, NBD_ERROR } from './protocol/constants.ts';
 import { MAX_COMPACT_LENGTH } from './protocol/limits.ts';
 import type { HeaderStyle } from './reply-parser.ts';
 import type { CloseInfo, ConnectionStatistics, Session } from './session.ts';
@@ -38,6 +39,8 @@ export interface ReadOptions extends CommandOptions {
 export interface BlockStatusOptions extends CommandOptions {
   /** NBD_CMD_FLAG_REQ_ONE: one extent for each context. */
   readonly reqOne?: boolean;
+  /** Some of the selected contexts. The server is asked for no more where it can filter. Default: all. */
+  readonly contexts?: readonly string[];
 }
 
 /**
@@ -46,24 +49,25 @@ export interface BlockStatusOptions extends CommandOptions {
  * Offsets and lengths are bytes, as safe integers. Many commands may be under way at once; one that fails
  * does not harm its neighbours. A violation of the protocol ends the connection and rejects them all.
  */
-export class NbdConnection implements AsyncDisposable {
+export class NbdConnection extends ExportFeatures implements AsyncDisposable {
   readonly exportName: string;
   /** Bytes. */
   readonly exportSize: number;
   readonly blockSize: BlockSize;
   /** Which headers were agreed on. */
   readonly headerStyle: HeaderStyle;
+  readonly transmissionFlags: number;
   /** The metadata contexts that the server selected of those asked for. */
   readonly metaContexts: readonly string[];
   /** Resolves, never rejects, when the connection has ended. */
   readonly closed: Promise<CloseInfo>;
 
   readonly #session: Session;
-  readonly #flags: number;
   readonly #contexts: ReadonlyMap<number, string>;
 
   /** Use `connect`. */
   constructor(session: Session, negotiated: Negotiated) {
+    super();
     this.exportName = negotiated.exportName;
     this.exportSize = negotiated.exportSize;
     this.blockSize = negotiated.blockSize;
@@ -71,50 +75,11 @@ export class NbdConnection implements AsyncDisposable {
     this.metaContexts = [...negotiated.contexts.values()];
     this.closed = session.closed;
     this.#session = session;
-    this.#flags = negotiated.transmissionFlags;
+    this.transmissionFlags = negotiated.transmissionFlags;
     this.#contexts = negotiated.contexts;
   }
 
-  get isReadOnly(): boolean {
-    return this.#has(NBD_FLAG.READ_ONLY);
-  }
-
-  get canMultiConn(): boolean {
-    return this.#has(NBD_FLAG.CAN_MULTI_CONN);
-  }
-
-  get canDf(): boolean {
-    return this.#has(NBD_FLAG.SEND_DF);
-  }
-
-  get canFlush(): boolean {
-    return this.#has(NBD_FLAG.SEND_FLUSH);
-  }
-
-  get canFua(): boolean {
-    return this.#has(NBD_FLAG.SEND_FUA);
-  }
-
-  get canTrim(): boolean {
-    return this.#has(NBD_FLAG.SEND_TRIM);
-  }
-
-  get canZero(): boolean {
-    return this.#has(NBD_FLAG.SEND_WRITE_ZEROES);
-  }
-
-  get canFastZero(): boolean {
-    return this.#has(NBD_FLAG.SEND_FAST_ZERO);
-  }
-
-  get canCache(): boolean {
-    return this.#has(NBD_FLAG.SEND_CACHE);
-  }
-
-  get isRotational(): boolean {
-    return this.#has(NBD_FLAG.ROTATIONAL);
-  }
-
+  /** Counters since the connection was opened; a copy. */
   get statistics(): ConnectionStatistics {
     return this.#session.statistics;
   }
@@ -178,7 +143,7 @@ export class NbdConnection implements AsyncDisposable {
   }
 
   /**
-   * The extents of every selected context from `offset` on. A server may answer for less than `length`, and
+   * The extents of every selected context, or of those asked for, from `offset` on. A server may answer for less than `length`, and
    * for each context differently, but never for nothing.
    *
    * @throws as `read`
@@ -190,7 +155,15 @@ export class NbdConnection implements AsyncDisposable {
     if (length > this.#maxLength)
       throw new NbdUsageError(`BLOCK_STATUS of ${length} bytes, the most is ${this.#maxLength}`);
     const flags = options.reqOne === true ? NBD_CMD_FLAG.REQ_ONE : 0;
-    return this.#session.issue(new StatusCommand(offset, length, flags, this.#contexts), options.signal);
+    const wanted = this.#wantedContexts(options.contexts);
+    const isSubset = wanted.size < this.#contexts.size;
+    const filter = isSubset && this.canFilterStatus;
+    const asked = filter ? wanted : this.#contexts;
+    const command = new StatusCommand(offset, length, flags, asked, filter);
+    const status = await this.#session.issue(command, options.signal);
+    if (asked === wanted || !isSubset) return status;
+    const names = new Set(wanted.values());
+    return new Map([...status].filter(([name]) => names.has(name)));
   }
 
   /**
@@ -200,14 +173,14 @@ export class NbdConnection implements AsyncDisposable {
    */
   extents(context: string, options: ExtentsOptions = {}): AsyncGenerator<Extent, void, undefined> {
     const { start = 0, end = this.exportSize, signal } = options;
-    if (!this.metaContexts.includes(context))
-      throw new NbdUsageError(`the metadata context ${JSON.stringify(context)} was not selected`);
+    this.#checkSelected(context);
     this.#checkRange(start, end - start);
-    const command = signal === undefined ? {} : { signal };
+    const command = { contexts: [context], ...(signal !== undefined && { signal }) };
     return iterateExtents((offset, length) => this.blockStatus(offset, length, command), context, {
       start,
       end,
       windowBytes: this.#maxLength,
+      alignment: this.blockSize.minimum,
     });
   }
 
@@ -235,8 +208,16 @@ export class NbdConnection implements AsyncDisposable {
     await this.close();
   }
 
-  #has(flag: number): boolean {
-    return (this.#flags & flag) !== 0;
+  #wantedContexts(names: readonly string[] | undefined): ReadonlyMap<number, string> {
+    if (names === undefined) return this.#contexts;
+    if (names.length === 0) throw new NbdUsageError('BLOCK_STATUS of no metadata context');
+    for (const name of names) this.#checkSelected(name);
+    return new Map([...this.#contexts].filter(([, name]) => names.includes(name)));
+  }
+
+  #checkSelected(context: string): void {
+    if (!this.metaContexts.includes(context))
+      throw new NbdUsageError(`the metadata context ${JSON.stringify(context)} was not selected`);
   }
 
   /** The most that a request without payload may cover. */
@@ -246,7 +227,7 @@ export class NbdConnection implements AsyncDisposable {
 
   get #changeLimits(): ChangeLimits {
     return {
-      transmissionFlags: this.#flags,
+      transmissionFlags: this.transmissionFlags,
       maximumPayload: this.blockSize.maximum,
       maximumLength: this.#maxLength,
     };
@@ -266,8 +247,23 @@ export class NbdConnection implements AsyncDisposable {
   }
 
   async #readPieces(offset: number, destination: Destination, options: ReadOptions): Promise<void> {
+    if (options.df !== true || !this.canDf) return this.#readWith(0, offset, destination, options);
+    try {
+      await this.#readWith(NBD_CMD_FLAG.DF, offset, destination, options);
+    } catch (error) {
+      // A server need not be able to give more than 64 KiB in one piece.
+      if (!(error instanceof NbdCommandError && error.errno === NBD_ERROR.EOVERFLOW)) throw error;
+      await this.#readWith(0, offset, destination, options);
+    }
+  }
+
+  async #readWith(
+    flags: number,
+    offset: number,
+    destination: Destination,
+    options: ReadOptions,
+  ): Promise<void> {
     const { buffer } = destination;
-    const flags = options.df === true && this.canDf ? NBD_CMD_FLAG.DF : 0;
     const commands: Command<void>[] = [];
     for (let at = 0; at < buffer.length; at += this.blockSize.maximum) {
       const piece = buffer.subarray(at, at + this.blockSize.maximum);

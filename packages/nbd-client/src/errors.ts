@@ -58,8 +58,9 @@ export class NbdCommandError extends NbdError {
     this.prototype.name = 'NbdCommandError';
   }
   readonly code = 'ERR_NBD_COMMAND';
-  /** The error value of the wire; `errnoName` gives its name. */
+  /** The error value of the wire. */
   readonly errno: number;
+  /** Its name. A value that the protocol does not know counts as EINVAL, says its section "Error values". */
   readonly errnoName: string;
   /** The command in the specification's spelling, such as `NBD_CMD_READ`. */
   readonly command: string;
@@ -77,7 +78,8 @@ export class NbdCommandError extends NbdError {
     serverMessage: string;
     errorOffset: number | undefined;
   }) {
-    const errnoName = nameOf(NBD_ERROR, '', fields.errno);
+    const known = Object.entries(NBD_ERROR).find(([, value]) => value === fields.errno);
+    const errnoName = known?.[0] ?? 'EINVAL';
     const said = fields.serverMessage === '' ? '' : `: ${fields.serverMessage}`;
     super(
       `${fields.command} of ${fields.length} bytes at ${fields.offset} failed with ${errnoName} (${fields.errno})${said}`,

@@ -1,4 +1,5 @@
 import { checkedTimeouts, type HandshakeOptions } from './connect-options.ts';
+import { traceConnect } from './diagnostics.ts';
 import { dial } from './dial.ts';
 import { checkEndpoint, type Endpoint, formatAddress } from './endpoint.ts';
 import { NbdConnectError, NbdNegotiationError, NbdTlsError, NbdUsageError } from './errors.ts';
@@ -21,6 +22,12 @@ export async function handshake<T>(
   speak: Speak<T>,
 ): Promise<T> {
   checkEndpoint(endpoint);
+  const server = formatAddress(endpoint.address);
+  const trace = { server, exportName: endpoint.exportName ?? '', tls: endpoint.tls !== undefined };
+  return traceConnect(trace, () => dialAndSpeak(endpoint, options, speak));
+}
+
+async function dialAndSpeak<T>(endpoint: Endpoint, options: HandshakeOptions, speak: Speak<T>): Promise<T> {
   const { connectTimeoutMs, handshakeTimeoutMs } = checkedTimeouts(options);
   const where = formatAddress(endpoint.address);
   const deadline = new Deadline(options.signal);

@@ -81,6 +81,11 @@ export class InFlight {
     this.#bytes -= command.payloadBytes;
   }
 
+  /** Rejects what has not been sent. */
+  failWaiting(reason: unknown): void {
+    for (const command of this.#waiting.splice(0)) command.fail(reason);
+  }
+
   /** Rejects everything, sent or not. */
   failAll(reason: unknown): void {
     const commands = [...this.#sent.values(), ...this.#waiting];

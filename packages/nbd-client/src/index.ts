@@ -10,6 +10,7 @@ export {
   NbdConnection,
   type ReadOptions,
 } from './connection.ts';
+export type { ClosedMessage, CommandTrace, ConnectTrace } from './diagnostics.ts';
 export type { Address, Endpoint } from './endpoint.ts';
 export {
   NbdCommandError,
@@ -22,16 +23,22 @@ export {
   NbdUsageError,
   sanitize,
 } from './errors.ts';
+export { ExportFeatures } from './export-features.ts';
 export type { ExtentsOptions } from './extents.ts';
 export type { BlockSize } from './option.ts';
 export {
+  NBD_CMD,
+  NBD_CMD_FLAG,
   NBD_DEFAULT_PORT,
   NBD_ERROR,
+  NBD_FLAG,
   NBD_META_BASE_ALLOCATION,
   NBD_META_QEMU_ALLOCATION_DEPTH,
   NBD_META_QEMU_DIRTY_BITMAP,
   NBD_STATE_DIRTY,
   NBD_STATE_HOLE,
+  NBD_OPT,
+  NBD_REP,
   NBD_STATE_ZERO,
 } from './protocol/constants.ts';
 export type { HeaderStyle } from './reply-parser.ts';

@@ -2,8 +2,10 @@ import type { Readable, Writable } from 'node:stream';
 import type { Extent } from './commands/command.ts';
 import type { BlockStatus } from './commands/status-command.ts';
 import type { BlockStatusOptions, CommandOptions, NbdConnection, ReadOptions } from './connection.ts';
+import { ExportFeatures } from './export-features.ts';
 import type { ExtentsOptions } from './extents.ts';
 import type { BlockSize } from './option.ts';
+import type { HeaderStyle } from './reply-parser.ts';
 import type { CloseInfo, ConnectionStatistics } from './session.ts';
 import { readStream, type ReadStreamOptions, writeStream, type WriteStreamOptions } from './streams.ts';
 import type { ChangeOptions, WriteZeroesOptions } from './writing.ts';
@@ -15,18 +17,24 @@ import type { ChangeOptions, WriteZeroesOptions } from './writing.ts';
  * The server promised (NBD_FLAG_CAN_MULTI_CONN) that what one connection has written all of them see, and
  * that a flush covers all writes that were fulfilled.
  */
-export class NbdPool implements AsyncDisposable {
+export class NbdPool extends ExportFeatures implements AsyncDisposable {
+  /** One, or more where the server allows it. */
   readonly connections: readonly NbdConnection[];
+  /** Resolves, never rejects, when all connections have ended; in the order of `connections`. */
+  readonly closed: Promise<readonly CloseInfo[]>;
   readonly #first: NbdConnection;
   readonly #underWay: number[];
 
   /** Use `connectPool`. */
   constructor(first: NbdConnection, others: readonly NbdConnection[]) {
+    super();
     this.connections = [first, ...others];
+    this.closed = Promise.all(this.connections.map((connection) => connection.closed));
     this.#first = first;
     this.#underWay = this.connections.map(() => 0);
   }
 
+  /** As it was asked for. */
   get exportName(): string {
     return this.#first.exportName;
   }
@@ -36,18 +44,21 @@ export class NbdPool implements AsyncDisposable {
     return this.#first.exportSize;
   }
 
+  /** What offsets, lengths and payloads keep to. */
   get blockSize(): BlockSize {
     return this.#first.blockSize;
   }
 
-  get isReadOnly(): boolean {
-    return this.#first.isReadOnly;
+  override get transmissionFlags(): number {
+    return this.#first.transmissionFlags;
   }
 
-  get canFlush(): boolean {
-    return this.#first.canFlush;
+  /** The headers agreed on, the same for all connections. */
+  get headerStyle(): HeaderStyle {
+    return this.#first.headerStyle;
   }
 
+  /** The metadata contexts that the server selected of those asked for. */
   get metaContexts(): readonly string[] {
     return this.#first.metaContexts;
   }
@@ -61,6 +72,9 @@ export class NbdPool implements AsyncDisposable {
       bytesSent: sum('bytesSent'),
       requests: sum('requests'),
       readBytesRequested: sum('readBytesRequested'),
+      writtenBytes: sum('writtenBytes'),
+      requestsInFlight: sum('requestsInFlight'),
+      requestsWaiting: sum('requestsWaiting'),
     };
   }
 
@@ -99,6 +113,11 @@ export class NbdPool implements AsyncDisposable {
     return this.#spread((connection) => connection.trim(offset, length, options));
   }
 
+  /** @see NbdConnection.cache */
+  cache(offset: number, length: number, options?: CommandOptions): Promise<void> {
+    return this.#spread((connection) => connection.cache(offset, length, options));
+  }
+
   /** @see NbdConnection.flush */
   flush(options?: CommandOptions): Promise<void> {
     return this.#first.flush(options);
@@ -119,6 +138,7 @@ export class NbdPool implements AsyncDisposable {
     return Promise.all(this.connections.map((connection) => connection.close()));
   }
 
+  /** Ends all connections now; what is under way is rejected. */
   destroy(reason?: Error): void {
     for (const connection of this.connections) connection.destroy(reason);
   }

@@ -1,5 +1,6 @@
 import { AbortListeners } from './abort-listeners.ts';
 import type { Command } from './commands/command.ts';
+import { isTracingCommands, tellClosed, traceCommand } from './diagnostics.ts';
 import { NbdConnectError, NbdConnectionClosedError, NbdProtocolError } from './errors.ts';
 import { InFlight, type WindowLimits } from './in-flight.ts';
 import { NBD_CMD, NBD_ERROR } from './protocol/constants.ts';
@@ -14,7 +15,7 @@ export interface CloseInfo {
   readonly error?: Error;
 }
 
-/** Counters of one connection since it was opened. */
+/** Counters of one connection, or of all connections of a pool, since it was opened. */
 export interface ConnectionStatistics {
   /** On the wire, headers included. */
   readonly bytesReceived: number;
@@ -23,6 +24,12 @@ export interface ConnectionStatistics {
   readonly requests: number;
   /** Sum of the lengths of all READ requests sent. */
   readonly readBytesRequested: number;
+  /** Sum of the lengths of all WRITE requests sent. */
+  readonly writtenBytes: number;
+  /** Requests on the wire that are not answered yet. */
+  readonly requestsInFlight: number;
+  /** Requests that wait for room in the window (`maxRequests`, `maxBytes`). */
+  readonly requestsWaiting: number;
 }
 
 export interface SessionLimits extends WindowLimits {
@@ -32,8 +39,12 @@ export interface SessionLimits extends WindowLimits {
 
 type State =
   | { readonly kind: 'open' }
-  | { readonly kind: 'closing'; readonly deadline: NodeJS.Timeout }
+  /** `leaving` once the goodbye is said, when nothing is under way any more. */
+  | { readonly kind: 'closing' | 'leaving'; readonly deadline: NodeJS.Timeout }
   | { readonly kind: 'closed'; readonly info: CloseInfo };
+
+/** Of this process: numbers the connections for those who watch them. */
+let sessions = 0;
 
 /**
  * The transmission phase of one connection: sends commands as the window allows, gives replies to them, and
@@ -47,7 +58,8 @@ export class Session implements Receiver {
   readonly #limits: SessionLimits;
   readonly #inFlight: InFlight;
   readonly #parser: ReplyParser;
-  readonly #statistics = { requests: 0, readBytesRequested: 0 };
+  readonly #statistics = { requests: 0, readBytesRequested: 0, writtenBytes: 0 };
+  readonly #id = ++sessions;
   readonly #aborts = new AbortListeners<Command>((command, reason) => {
     this.#inFlight.withdraw(command);
     command.fail(reason);
@@ -76,7 +88,9 @@ export class Session implements Receiver {
 
   get statistics(): ConnectionStatistics {
     const { bytesRead: bytesReceived, bytesWritten: bytesSent } = this.#transport;
-    return { ...this.#statistics, bytesReceived, bytesSent };
+    const { sent: requestsInFlight, size } = this.#inFlight;
+    const requestsWaiting = size - requestsInFlight;
+    return { ...this.#statistics, bytesReceived, bytesSent, requestsInFlight, requestsWaiting };
   }
 
   /** Lets what is under way finish, says goodbye (NBD_CMD_DISC) and waits for the end, all within a bound. */
@@ -113,17 +127,24 @@ export class Session implements Receiver {
   }
 
   ended(error: Error | undefined): void {
-    const wasClosing = this.#state.kind === 'closing';
-    if (this.#state.kind === 'closing') clearTimeout(this.#state.deadline);
+    const state = this.#state;
+    if (state.kind === 'closed') return;
+    if (state.kind !== 'open') clearTimeout(state.deadline);
     clearTimeout(this.#idleTimer);
-    const info = this.#destroyed ?? closeInfo(error, wasClosing && this.#inFlight.size === 0);
+    const info = this.#destroyed ?? closeInfo(error, state.kind === 'leaving');
     this.#state = { kind: 'closed', info };
     this.#inFlight.failAll(closedError(info));
     this.#resolveClosed(info);
+    tellClosed({ connection: this.#id, ...info });
   }
 
   /** Sends a command when there is room, and gives its promise. */
   issue<T>(command: Command<T>, signal: AbortSignal | undefined): Promise<T> {
+    if (isTracingCommands()) return traceCommand(this.#id, command, () => this.#issue(command, signal));
+    return this.#issue(command, signal);
+  }
+
+  #issue<T>(command: Command<T>, signal: AbortSignal | undefined): Promise<T> {
     if (this.#state.kind !== 'open') {
       command.fail(closedError(this.#state.kind === 'closed' ? this.#state.info : { reason: 'client' }));
     } else if (signal?.aborted === true) {
@@ -163,6 +184,7 @@ export class Session implements Receiver {
       if (command.payload !== null) pieces.push(Buffer.concat(headers.splice(0)), command.payload);
       this.#statistics.requests++;
       if (command.type === NBD_CMD.READ) this.#statistics.readBytesRequested += command.length;
+      else if (command.type === NBD_CMD.WRITE) this.#statistics.writtenBytes += command.length;
     }
     if (headers.length > 0) pieces.push(Buffer.concat(headers));
     if (pieces.length === 0) return;
@@ -195,13 +217,17 @@ export class Session implements Receiver {
       clearTimeout(this.#idleTimer);
       this.#idleTimer = undefined;
     }
-    if (command.errno === NBD_ERROR.ESHUTDOWN) void this.close();
+    if (command.errno === NBD_ERROR.ESHUTDOWN) {
+      this.#inFlight.failWaiting(new NbdConnectionClosedError('the NBD server is shutting down'));
+      void this.close();
+    }
     if (this.#inFlight.size > 0) this.#scheduleSend();
     else this.#sayGoodbyeWhenIdle();
   }
 
   #sayGoodbyeWhenIdle(): void {
     if (this.#state.kind !== 'closing' || this.#inFlight.size > 0) return;
+    this.#state = { ...this.#state, kind: 'leaving' };
     const disconnect = { type: NBD_CMD.DISC, flags: 0, offset: 0, length: 0 };
     this.#transport.write(encodeRequest(this.#style, disconnect, this.#inFlight.cookieHigh, 0));
     this.#transport.end();

@@ -1,4 +1,5 @@
 import { NBD_CMD, NBD_CMD_FLAG } from '../protocol/constants.ts';
+import { writeUint64 } from '../protocol/uint64.ts';
 import { Command, type Extent, type RawExtent } from './command.ts';
 
 /** The answer to one BLOCK_STATUS: for each selected context its extents, in order from the request's offset. */
@@ -12,12 +13,28 @@ export type BlockStatus = ReadonlyMap<string, readonly Extent[]>;
 export class StatusCommand extends Command<BlockStatus> {
   readonly type: number = NBD_CMD.BLOCK_STATUS;
   readonly #contexts: ReadonlyMap<number, string>;
+  readonly #payload: Uint8Array | null;
   readonly #answers = new Map<string, readonly Extent[]>();
 
-  /** @param contexts - the selected contexts by the id the server gave them */
-  constructor(offset: number, length: number, flags: number, contexts: ReadonlyMap<number, string>) {
+  /**
+   * @param contexts - those that have to be answered, by the id the server gave them
+   * @param filter - whether that are not all of the selected ones: the request then names them, which needs
+   * extended headers and NBD_FLAG_BLOCK_STATUS_PAYLOAD
+   */
+  constructor(
+    offset: number,
+    length: number,
+    flags: number,
+    contexts: ReadonlyMap<number, string>,
+    filter = false,
+  ) {
     super(offset, length, flags);
     this.#contexts = contexts;
+    this.#payload = filter ? filterPayload(length, [...contexts.keys()]) : null;
+  }
+
+  override get payload(): Uint8Array | null {
+    return this.#payload;
   }
 
   override status(contextId: number, raw: readonly RawExtent[]): void {
@@ -58,4 +75,12 @@ export class StatusCommand extends Command<BlockStatus> {
       if (!this.#answers.has(context)) throw this.unexpected(`no extents for ${context}`);
     return this.#answers;
   }
+}
+
+/** The length that the status is asked for, and the ids of the contexts: section NBD_CMD_BLOCK_STATUS. */
+function filterPayload(length: number, ids: readonly number[]): Buffer {
+  const bytes = Buffer.alloc(8 + 4 * ids.length);
+  writeUint64(bytes, length, 0);
+  for (const [index, id] of ids.entries()) bytes.writeUInt32BE(id, 8 + 4 * index);
+  return bytes;
 }
