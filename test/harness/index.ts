@@ -18,6 +18,8 @@ export { commandPath, findCommand, requireServers } from './requirements.ts';
 export type { ServerRequirement } from './requirements.ts';
 export { makeTemporaryFolder } from './temporary-folder.ts';
 export type { TemporaryFolder } from './temporary-folder.ts';
+export { mountTmpfs, requireMount } from './tmpfs.ts';
+export type { Tmpfs } from './tmpfs.ts';
 export { giveTo, unprivilegedUser } from './user.ts';
 export type { User } from './user.ts';
 export { assertSameContent, compareFiles } from './compare-files.ts';
