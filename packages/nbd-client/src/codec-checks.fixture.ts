@@ -24,9 +24,9 @@ export const feeds: Readonly<Record<'receive' | 'target', Feed>> = {
   target: (parser, bytes) => {
     for (let at = 0; at < bytes.length;) {
       const target = parser.target();
-      if (target === null) {
+      if (typeof target === 'number') {
         // A transport without a target reads into its own buffer, here just large enough for a header.
-        const count = Math.min(16, bytes.length - at);
+        const count = Math.min(16, target, bytes.length - at);
         parser.receive(bytes.subarray(at, at + count));
         at += count;
       } else {

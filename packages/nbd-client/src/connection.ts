@@ -23,6 +23,9 @@ import {
   writeZeroesPieces,
 } from './writing.ts';
 
+/** A server need not be able to give more than this in one piece, which is what DF asks for. */
+const DF_ALWAYS_BYTES = 64 * 1024;
+
 export interface CommandOptions {
   /** Rejects at once with the signal's reason; the late reply is dropped. */
   readonly signal?: AbortSignal;
@@ -94,7 +97,7 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
     this.#checkRange(offset, length);
     // Not initialised: the reply is proved to cover all of it before it is handed out.
     const buffer = Buffer.allocUnsafeSlow(length);
-    await this.#readPieces(offset, { buffer, direct: true }, options);
+    await this.#read(offset, { buffer, direct: true }, options);
     return buffer;
   }
 
@@ -104,9 +107,8 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
    *
    * @throws as `read`
    */
-  async readInto(buffer: Uint8Array, offset: number, options: ReadOptions = {}): Promise<void> {
-    this.#checkRange(offset, buffer.length);
-    await this.#readPieces(offset, { buffer, direct: options.signal === undefined }, options);
+  readInto(buffer: Uint8Array, offset: number, options: ReadOptions = {}): Promise<void> {
+    return this.#read(offset, { buffer, direct: options.signal === undefined }, options);
   }
 
   /**
@@ -246,28 +248,53 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
       );
   }
 
-  async #readPieces(offset: number, destination: Destination, options: ReadOptions): Promise<void> {
-    if (options.df !== true || !this.canDf) return this.#readWith(0, offset, destination, options);
+  /** Not an async function: a small read has no promise but its command's own. */
+  #read(offset: number, destination: Destination, options: ReadOptions): Promise<void> {
+    const { length } = destination.buffer;
     try {
-      await this.#readWith(NBD_CMD_FLAG.DF, offset, destination, options);
+      this.#checkRange(offset, length);
     } catch (error) {
-      // A server need not be able to give more than 64 KiB in one piece.
+      return Promise.reject(error as Error);
+    }
+    const df = options.df === true && this.canDf;
+    if (length === 0 || length > Math.min(this.blockSize.maximum, DF_ALWAYS_BYTES))
+      return this.#readLarge(df, offset, destination, options);
+    const flags = df ? NBD_CMD_FLAG.DF : 0;
+    return this.#session.issue(new ReadCommand(offset, flags, destination), options.signal);
+  }
+
+  async #readLarge(
+    df: boolean,
+    offset: number,
+    destination: Destination,
+    options: ReadOptions,
+  ): Promise<void> {
+    if (!df) return this.#readPieces(0, offset, destination, options);
+    try {
+      await this.#readPieces(NBD_CMD_FLAG.DF, offset, destination, options);
+    } catch (error) {
       if (!(error instanceof NbdCommandError && error.errno === NBD_ERROR.EOVERFLOW)) throw error;
-      await this.#readWith(0, offset, destination, options);
+      await this.#readPieces(0, offset, destination, options);
     }
   }
 
-  async #readWith(
+  async #readPieces(
     flags: number,
     offset: number,
     destination: Destination,
     options: ReadOptions,
   ): Promise<void> {
-    const { buffer } = destination;
+    const { buffer, direct } = destination;
+    const { maximum } = this.blockSize;
+    if (buffer.length === 0) return;
+    if (buffer.length <= maximum) {
+      await this.#session.issue(new ReadCommand(offset, flags, destination), options.signal);
+      return;
+    }
     const commands: Command<void>[] = [];
-    for (let at = 0; at < buffer.length; at += this.blockSize.maximum) {
-      const piece = buffer.subarray(at, at + this.blockSize.maximum);
-      commands.push(new ReadCommand(offset + at, flags, { buffer: piece, direct: destination.direct }));
+    for (let at = 0; at < buffer.length; at += maximum) {
+      const piece = buffer.subarray(at, at + maximum);
+      commands.push(new ReadCommand(offset + at, flags, { buffer: piece, direct }));
     }
     await this.#issueAll(commands, options.signal);
   }

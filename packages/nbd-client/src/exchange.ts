@@ -86,7 +86,7 @@ export function leave({ transport, reader }: HandshakeIo): Promise<void> {
       resolve();
     }, LEAVE_TIMEOUT_MS);
     transport.receiver = {
-      target: () => null,
+      target: () => Infinity,
       filled: () => undefined,
       receive: () => undefined,
       ended: () => {

@@ -34,8 +34,8 @@ export class HandshakeReader implements Receiver {
     return this.#error !== undefined;
   }
 
-  target(): null {
-    return null;
+  target(): number {
+    return Infinity;
   }
 
   filled(): void {

@@ -19,7 +19,7 @@ export function encodeRequest(
   cookieLow: number,
 ): Buffer {
   const extended = style === 'extended';
-  const bytes = Buffer.alloc(extended ? EXTENDED_REQUEST_BYTES : COMPACT_REQUEST_BYTES);
+  const bytes = Buffer.allocUnsafe(extended ? EXTENDED_REQUEST_BYTES : COMPACT_REQUEST_BYTES);
   const filter = command.type === NBD_CMD.BLOCK_STATUS ? (command.payload ?? null) : null;
   const carriesPayload = extended && (command.type === NBD_CMD.WRITE || filter !== null);
   bytes.writeUInt32BE(extended ? NBD_EXTENDED_REQUEST_MAGIC : NBD_REQUEST_MAGIC, 0);

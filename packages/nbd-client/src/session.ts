@@ -37,6 +37,9 @@ export interface SessionLimits extends WindowLimits {
   readonly closeTimeoutMs: number;
 }
 
+/** How often the idle timer looks within its time: a timer that is put back with every byte costs too much. */
+const IDLE_LOOKS = 4;
+
 type State =
   | { readonly kind: 'open' }
   /** `leaving` once the goodbye is said, when nothing is under way any more. */
@@ -70,17 +73,23 @@ export class Session implements Receiver {
   #destroyed: CloseInfo | undefined;
   #sendScheduled = false;
   #idleTimer: NodeJS.Timeout | undefined;
+  /** Whether a byte has come since the timer last looked. */
+  #progressed = false;
 
   constructor(transport: Transport, style: HeaderStyle, limits: SessionLimits) {
     this.closed = new Promise((resolve) => (this.#resolveClosed = resolve));
     this.#transport = transport;
     this.#style = style;
     this.#limits = limits;
-    this.#inFlight = new InFlight(limits);
+    const inFlight = new InFlight(limits);
+    this.#inFlight = inFlight;
     this.#parser = new ReplyParser(style, {
       find: (high, low) => this.#inFlight.find(high, low),
       done: (command) => {
         this.#answered(command);
+      },
+      get expectsContent() {
+        return inFlight.expectsContent;
       },
     });
     transport.receiver = this;
@@ -112,17 +121,17 @@ export class Session implements Receiver {
     this.#transport.destroy();
   }
 
-  target(): Uint8Array | null {
+  target(): Uint8Array | number {
     return this.#parser.target();
   }
 
   filled(count: number): void {
-    this.#idleTimer?.refresh();
+    this.#progressed = true;
     this.#parser.filled(count);
   }
 
-  receive(chunk: Uint8Array): void {
-    this.#idleTimer?.refresh();
+  receive(chunk: Buffer): void {
+    this.#progressed = true;
     this.#parser.receive(chunk);
   }
 
@@ -196,12 +205,15 @@ export class Session implements Receiver {
   #watchIdle(): void {
     const { idleTimeoutMs } = this.#limits;
     if (idleTimeoutMs === 0 || this.#idleTimer !== undefined) return;
-    this.#idleTimer = setTimeout(() => {
-      this.#idleTimer = undefined;
-      this.#end(
-        new NbdConnectError(`no byte from the NBD server for ${idleTimeoutMs} ms with requests under way`),
-      );
-    }, idleTimeoutMs);
+    let quiet = 0;
+    this.#progressed = false;
+    const look = (): void => {
+      quiet = this.#progressed ? 0 : quiet + 1;
+      this.#progressed = false;
+      if (quiet < IDLE_LOOKS) this.#idleTimer?.refresh();
+      else this.#end(idleError(idleTimeoutMs));
+    };
+    this.#idleTimer = setTimeout(look, idleTimeoutMs / IDLE_LOOKS);
   }
 
   #end(error: Error): void {
@@ -232,6 +244,10 @@ export class Session implements Receiver {
     this.#transport.write(encodeRequest(this.#style, disconnect, this.#inFlight.cookieHigh, 0));
     this.#transport.end();
   }
+}
+
+function idleError(idleTimeoutMs: number): Error {
+  return new NbdConnectError(`no byte from the NBD server for ${idleTimeoutMs} ms with requests under way`);
 }
 
 function closeInfo(error: Error | undefined, expected: boolean): CloseInfo {
