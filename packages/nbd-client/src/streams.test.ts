@@ -8,6 +8,9 @@ import { NBD_CMD, NBD_CMD_FLAG, NBD_FLAG } from './protocol/constants.ts';
 import { error, patternAt, type Request, simple } from './wire.fixture.ts';
 import type { RestoreChunk } from './write-streams.ts';
 
+/** On a busy machine. */
+const SOON = { timeout: 10_000 };
+
 const MIB = 2 ** 20;
 const WRITABLE =
   NBD_FLAG.HAS_FLAGS | NBD_FLAG.SEND_FLUSH | NBD_FLAG.SEND_WRITE_ZEROES | NBD_FLAG.CAN_MULTI_CONN;
@@ -48,7 +51,7 @@ describe('a read stream', () => {
     await vi.waitFor(() => {
       expect(nbd.statistics.requestsInFlight + nbd.statistics.requestsWaiting).toBe(0);
       expect(server.requests.length).toBeGreaterThan(1);
-    });
+    }, SOON);
     expect(server.requests.length).toBeLessThanOrEqual(16);
     stream.destroy();
   });
@@ -62,7 +65,7 @@ describe('a read stream', () => {
     const bytes = nbd.createReadStream({ signal: abort.signal }).toArray();
     await vi.waitFor(() => {
       expect(server.requests.length).toBeGreaterThan(0);
-    });
+    }, SOON);
     abort.abort();
     await expect(bytes).rejects.toThrow(/abort/i);
     expect(nbd.statistics.requestsWaiting).toBe(0);
@@ -118,14 +121,14 @@ describe('a write stream', () => {
     const done = pipeline(source, nbd.createWriteStream());
     await vi.waitFor(() => {
       expect(held.length).toBe(8);
-    });
+    }, SOON);
     await new Promise((resolve) => setTimeout(resolve, 30));
     expect(held.length).toBe(8);
     expect(taken, 'what its buffers hold, and no more').toBeLessThan(40);
     for (let next = 0; next < 60; next++) {
       await vi.waitFor(() => {
         expect(held.length).toBeGreaterThan(next);
-      });
+      }, SOON);
       server.connections[0]?.socket.write(simple(held[next] as Request, 0));
     }
     await done;
