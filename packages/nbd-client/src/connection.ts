@@ -29,11 +29,13 @@ import {
   writeZeroesPieces,
 } from './writing.ts';
 
+/** For every command. */
 export interface CommandOptions {
   /** Rejects at once with the signal's reason; the late reply is dropped. */
   readonly signal?: AbortSignal;
 }
 
+/** For `read` and `readInto`. */
 export interface ReadOptions extends CommandOptions {
   /**
    * Sets NBD_CMD_FLAG_DF, where the server knows it: the reply is one chunk. For ranges known to hold data.
@@ -42,6 +44,7 @@ export interface ReadOptions extends CommandOptions {
   readonly df?: boolean;
 }
 
+/** For `blockStatus`. */
 export interface BlockStatusOptions extends CommandOptions {
   /** NBD_CMD_FLAG_REQ_ONE: one extent for each context. */
   readonly reqOne?: boolean;
@@ -56,9 +59,11 @@ export interface BlockStatusOptions extends CommandOptions {
  * does not harm its neighbours. A violation of the protocol ends the connection and rejects them all.
  */
 export class NbdConnection extends ExportFeatures implements AsyncDisposable {
+  /** As it was asked for. */
   readonly exportName: string;
   /** Bytes. */
   readonly exportSize: number;
+  /** What offsets, lengths and payloads keep to. */
   readonly blockSize: BlockSize;
   /** Which headers were agreed on. */
   readonly headerStyle: HeaderStyle;

@@ -2,6 +2,7 @@ import type { Extent } from './commands/command.ts';
 import type { BlockStatus } from './commands/status-command.ts';
 import { NbdProtocolError } from './errors.ts';
 
+/** For `extents`. */
 export interface ExtentsOptions {
   /** First byte; default 0. */
   readonly start?: number;

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import type { ChangeOptions, WriteZeroesOptions } from './writing.ts';
 import { NbdUsageError } from './errors.ts';
 
+/** For `createReadStream`. */
 export interface ReadStreamOptions {
   /** First byte; default 0. */
   readonly start?: number;
