@@ -7,7 +7,7 @@ import {
   NBD_STATE_HOLE,
   NBD_STATE_ZERO,
 } from 'nbd-ts-client';
-import { printJsonArray, printLine } from './cli/output.ts';
+import { printEach, printJsonArray } from './cli/output.ts';
 import { runCommand } from './cli/run.ts';
 
 const help = `<nbd-uri> [--context NAME] [--json]
@@ -27,25 +27,20 @@ await runCommand(
     await using nbd = await connect(uri, { metaContexts: [context], signal, allowLocalFiles: true });
     if (!nbd.metaContexts.includes(context))
       throw new Error(`the server at ${uri} does not offer the metadata context ${context}`);
-    const extents = nbd.extents(context, { signal });
+    const batches = nbd.extentBatches(context, { signal });
     if (args.has('json')) {
-      await printJsonArray(described(extents, context), signal);
-      return;
-    }
-    for await (const { offset, length, flags, type } of described(extents, context))
-      await printLine(
-        `${String(offset).padStart(12)} ${String(length).padStart(12)} ${flags} ${type}`,
+      await printJsonArray(
+        batches,
+        (extent) => JSON.stringify({ ...extent, type: typeOf(context, extent.flags) }),
         signal,
       );
+      return;
+    }
+    const line = ({ offset, length, flags }: Extent): string =>
+      `${String(offset).padStart(12)} ${String(length).padStart(12)} ${flags} ${typeOf(context, flags)}\n`;
+    for await (const batch of batches) await printEach(batch, line, signal);
   },
 );
-
-async function* described(
-  extents: AsyncIterable<Extent>,
-  context: string,
-): AsyncGenerator<Extent & { type: string }, void, undefined> {
-  for await (const extent of extents) yield { ...extent, type: typeOf(context, extent.flags) };
-}
 
 /** What the flags mean, where the context is known. */
 function typeOf(context: string, flags: number): string {

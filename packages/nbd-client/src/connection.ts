@@ -4,14 +4,20 @@ import { type Destination, ReadCommand } from './commands/read-command.ts';
 import { type BlockStatus, StatusCommand } from './commands/status-command.ts';
 import { NbdCommandError, NbdUsageError } from './errors.ts';
 import { ExportFeatures } from './export-features.ts';
-import { type ExtentsOptions, iterateExtents } from './extents.ts';
+import { eachExtent, type ExtentsOptions, iterateExtentBatches } from './extents.ts';
 import type { Negotiated } from './negotiate.ts';
 import type { BlockSize } from './option.ts';
 import { NBD_CMD_FLAG, NBD_ERROR } from './protocol/constants.ts';
 import { MAX_COMPACT_LENGTH } from './protocol/limits.ts';
 import type { HeaderStyle } from './reply-parser.ts';
 import type { CloseInfo, ConnectionStatistics, Session } from './session.ts';
-import { readStream, type ReadStreamOptions, writeStream, type WriteStreamOptions } from './streams.ts';
+import { readStream, type ReadStreamOptions } from './streams.ts';
+import {
+  restoreStream,
+  type RestoreStreamOptions,
+  writeStream,
+  type WriteStreamOptions,
+} from './write-streams.ts';
 import {
   cachePieces,
   type ChangeLimits,
@@ -26,11 +32,13 @@ import {
 /** A server need not be able to give more than this in one piece, which is what DF asks for. */
 const DF_ALWAYS_BYTES = 64 * 1024;
 
+/** For every command. */
 export interface CommandOptions {
   /** Rejects at once with the signal's reason; the late reply is dropped. */
   readonly signal?: AbortSignal;
 }
 
+/** For `read` and `readInto`. */
 export interface ReadOptions extends CommandOptions {
   /**
    * Sets NBD_CMD_FLAG_DF, where the server knows it: the reply is one chunk. For ranges known to hold data.
@@ -39,6 +47,7 @@ export interface ReadOptions extends CommandOptions {
   readonly df?: boolean;
 }
 
+/** For `blockStatus`. */
 export interface BlockStatusOptions extends CommandOptions {
   /** NBD_CMD_FLAG_REQ_ONE: one extent for each context. */
   readonly reqOne?: boolean;
@@ -53,9 +62,11 @@ export interface BlockStatusOptions extends CommandOptions {
  * does not harm its neighbours. A violation of the protocol ends the connection and rejects them all.
  */
 export class NbdConnection extends ExportFeatures implements AsyncDisposable {
+  /** As it was asked for. */
   readonly exportName: string;
   /** Bytes. */
   readonly exportSize: number;
+  /** What offsets, lengths and payloads keep to. */
   readonly blockSize: BlockSize;
   /** Which headers were agreed on. */
   readonly headerStyle: HeaderStyle;
@@ -174,11 +185,23 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
    * @throws as `read`
    */
   extents(context: string, options: ExtentsOptions = {}): AsyncGenerator<Extent, void, undefined> {
+    return eachExtent(this.extentBatches(context, options));
+  }
+
+  /**
+   * The same, as many at a time as one reply brought: for millions of them several times as fast.
+   *
+   * @throws as `read`
+   */
+  extentBatches(
+    context: string,
+    options: ExtentsOptions = {},
+  ): AsyncGenerator<readonly Extent[], void, undefined> {
     const { start = 0, end = this.exportSize, signal } = options;
     this.#checkSelected(context);
     this.#checkRange(start, end - start);
     const command = { contexts: [context], ...(signal !== undefined && { signal }) };
-    return iterateExtents((offset, length) => this.blockStatus(offset, length, command), context, {
+    return iterateExtentBatches((offset, length) => this.blockStatus(offset, length, command), context, {
       start,
       end,
       windowBytes: this.#maxLength,
@@ -191,9 +214,22 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
     return readStream(this, options);
   }
 
-  /** Writes a stream into the export, flushed at its end where the server can. */
+  /**
+   * Takes bytes and writes them one behind the other, several requests at once; flushed at its end where the
+   * server can. What was written to it must not be changed before it has finished.
+   *
+   * @throws NbdUsageError
+   */
   createWriteStream(options: WriteStreamOptions = {}): Writable {
     return writeStream(this, options);
+  }
+
+  /**
+   * Takes objects of type `RestoreChunk` and writes each where it belongs, several requests at once: they must
+   * not overlap. Flushed at its end where the server can. Zeroes travel as WRITE_ZEROES where the server knows it.
+   */
+  createRestoreStream(options: RestoreStreamOptions = {}): Writable {
+    return restoreStream(this, options);
   }
 
   /** Lets what is under way finish, says goodbye (NBD_CMD_DISC) and waits for the end, all within a bound. */

@@ -6,7 +6,9 @@ import { NbdCommandError } from './errors.ts';
 export interface ConnectTrace {
   /** `host:port` or the path of the socket. */
   readonly server: string;
+  /** As it was asked for; empty for the default export. */
   readonly exportName: string;
+  /** Whether TLS was asked for. */
   readonly tls: boolean;
 }
 
@@ -32,6 +34,7 @@ export interface ClosedMessage {
   readonly connection: number;
   /** As in `CloseInfo`. */
   readonly reason: 'client' | 'server' | 'error';
+  /** Why, if there is a reason. */
   readonly error?: Error;
 }
 

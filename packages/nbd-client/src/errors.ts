@@ -66,7 +66,10 @@ export class NbdCommandError extends NbdError {
   readonly command: string;
   /** Of the request, in bytes. */
   readonly offset: number;
+  /** Of the request, in bytes. */
   readonly length: number;
+  /** What the server said, control characters escaped; often empty. */
+  readonly serverMessage: string;
   /** Where in the request it happened, if the server said so (NBD_REPLY_TYPE_ERROR_OFFSET). */
   readonly errorOffset: number | undefined;
 
@@ -89,6 +92,7 @@ export class NbdCommandError extends NbdError {
     this.command = fields.command;
     this.offset = fields.offset;
     this.length = fields.length;
+    this.serverMessage = fields.serverMessage;
     this.errorOffset = fields.errorOffset;
   }
 }

@@ -2,6 +2,7 @@ import type { Extent } from './commands/command.ts';
 import type { BlockStatus } from './commands/status-command.ts';
 import { NbdProtocolError } from './errors.ts';
 
+/** For `extents`. */
 export interface ExtentsOptions {
   /** First byte; default 0. */
   readonly start?: number;
@@ -24,39 +25,49 @@ export interface ExtentsRange {
 }
 
 /**
- * Walks one context window by window and joins neighbours with the same flags, also across windows.
+ * Walks one context window by window and joins neighbours with the same flags, also across windows. Yields what
+ * one reply brought.
  *
  * Memory holds one reply. The extents cover `start` to `end` without gap or overlap. An answer may end within
  * a block (QEMU up to 3.1 does so): the next request starts with that block, and what is known is skipped.
  *
  * @throws NbdProtocolError if an answer brings nothing new
  */
-export async function* iterateExtents(
+export async function* iterateExtentBatches(
   ask: AskStatus,
   context: string,
   { start, end, windowBytes, alignment }: ExtentsRange,
-): AsyncGenerator<Extent, void, undefined> {
+): AsyncGenerator<readonly Extent[], void, undefined> {
   let pending: Extent | undefined;
   let offset = start;
   while (offset < end) {
     const from = offset - (offset % alignment);
     const status = await ask(from, Math.min(windowBytes, end - from));
     const known = offset;
+    const batch: Extent[] = [];
     for (const found of status.get(context) ?? []) {
       const extent = found.offset < offset ? beginAt(found, offset) : found;
       if (extent.length <= 0) continue;
       if (pending?.flags === extent.flags) {
         pending = { ...pending, length: pending.length + extent.length };
       } else {
-        if (pending !== undefined) yield pending;
+        if (pending !== undefined) batch.push(pending);
         pending = extent;
       }
       offset = extent.offset + extent.length;
     }
     if (offset === known)
       throw new NbdProtocolError(`no status behind ${known} in an answer from ${from} on`, 'Block status');
+    if (batch.length > 0) yield batch;
   }
-  if (pending !== undefined) yield pending;
+  if (pending !== undefined) yield [pending];
+}
+
+/** One by one. */
+export async function* eachExtent(
+  batches: AsyncIterable<readonly Extent[]>,
+): AsyncGenerator<Extent, void, undefined> {
+  for await (const batch of batches) yield* batch;
 }
 
 function beginAt({ offset, length, flags }: Extent, start: number): Extent {

@@ -94,6 +94,8 @@ export class FakeServer implements AsyncDisposable {
 
 export class FakeConnection {
   socket: Socket;
+  /** What `socket` encrypts, once it does. */
+  readonly plain: Socket;
   /** Bytes that came from the client, for what it says in which order. */
   readonly options: number[] = [];
   readonly #script: Script;
@@ -105,6 +107,7 @@ export class FakeConnection {
 
   constructor(socket: Socket, script: Script, requests: Request[]) {
     this.socket = socket;
+    this.plain = socket;
     this.#script = script;
     this.#requests = requests;
     if (script.oldstyle === true) this.#phase = 'transmission';
@@ -121,7 +124,7 @@ export class FakeConnection {
   }
 
   #startTls(psk: Buffer): void {
-    const plain = this.socket;
+    const { plain } = this;
     plain.removeAllListeners('data');
     const secure = { isServer: true, pskCallback: () => psk, ciphers: 'TLS_AES_128_GCM_SHA256:PSK' };
     this.socket = new TLSSocket(plain, secure);

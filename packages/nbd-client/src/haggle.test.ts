@@ -5,6 +5,9 @@ import { FakeServer, type Script } from './fake-server.fixture.ts';
 import { NBD_FLAG, NBD_INFO, NBD_OPT, NBD_REP } from './protocol/constants.ts';
 import { optionReply, u16, u32, u64 } from './wire.fixture.ts';
 
+/** On a busy machine. */
+const SOON = { timeout: 10_000 };
+
 const CONTEXT = 'base:allocation';
 
 /** Answers one option with these bytes. */
@@ -176,7 +179,7 @@ describe('a refusal in the handshake', () => {
     await expect(connect(server.endpoint)).rejects.toMatchObject({ reply: NBD_REP.ERR_UNKNOWN });
     await vi.waitFor(() => {
       expect(server.connections[0]?.socket.readableEnded).toBe(true);
-    });
+    }, SOON);
   });
 
   it('metadata contexts that the server does not know are not selected; no status can be asked then', async () => {

@@ -25,6 +25,7 @@ export interface ExportInfo {
   readonly name: string;
   /** Bytes. */
   readonly size: number;
+  /** Text for people, if the server has one. */
   readonly description: string | undefined;
   /** As announced: a `maximum` of 0xffffffff means that there is none. */
   readonly blockSize: BlockSize | undefined;

@@ -44,6 +44,7 @@ export {
 export type { HeaderStyle } from './reply-parser.ts';
 export type { CloseInfo, ConnectionStatistics } from './session.ts';
 export type { PskOptions, TlsFiles, TlsOptions, X509Options } from './tls-options.ts';
-export type { ReadStreamOptions, WriteStreamOptions } from './streams.ts';
+export type { ReadStreamOptions } from './streams.ts';
 export { parseNbdUri } from './uri.ts';
+export type { RestoreChunk, RestoreStreamOptions, WriteStreamOptions } from './write-streams.ts';
 export type { ChangeOptions, WriteZeroesOptions } from './writing.ts';

@@ -7,7 +7,13 @@ import type { ExtentsOptions } from './extents.ts';
 import type { BlockSize } from './option.ts';
 import type { HeaderStyle } from './reply-parser.ts';
 import type { CloseInfo, ConnectionStatistics } from './session.ts';
-import { readStream, type ReadStreamOptions, writeStream, type WriteStreamOptions } from './streams.ts';
+import { readStream, type ReadStreamOptions } from './streams.ts';
+import {
+  restoreStream,
+  type RestoreStreamOptions,
+  writeStream,
+  type WriteStreamOptions,
+} from './write-streams.ts';
 import type { ChangeOptions, WriteZeroesOptions } from './writing.ts';
 
 /**
@@ -98,6 +104,14 @@ export class NbdPool extends ExportFeatures implements AsyncDisposable {
     return this.#first.extents(context, options);
   }
 
+  /** @see NbdConnection.extentBatches */
+  extentBatches(
+    context: string,
+    options?: ExtentsOptions,
+  ): AsyncGenerator<readonly Extent[], void, undefined> {
+    return this.#first.extentBatches(context, options);
+  }
+
   /** @see NbdConnection.write */
   write(offset: number, bytes: Uint8Array, options?: ChangeOptions): Promise<void> {
     return this.#spread((connection) => connection.write(offset, bytes, options));
@@ -128,9 +142,22 @@ export class NbdPool extends ExportFeatures implements AsyncDisposable {
     return readStream(this, options);
   }
 
-  /** Writes a stream into the export, flushed at its end where the server can. */
+  /**
+   * Takes bytes and writes them one behind the other, several requests at once; flushed at its end where the
+   * server can. What was written to it must not be changed before it has finished.
+   *
+   * @throws NbdUsageError
+   */
   createWriteStream(options: WriteStreamOptions = {}): Writable {
     return writeStream(this, options);
+  }
+
+  /**
+   * Takes objects of type `RestoreChunk` and writes each where it belongs, several requests at once: they must
+   * not overlap. Flushed at its end where the server can. Zeroes travel as WRITE_ZEROES where the server knows it.
+   */
+  createRestoreStream(options: RestoreStreamOptions = {}): Writable {
+    return restoreStream(this, options);
   }
 
   /** Closes all connections. */

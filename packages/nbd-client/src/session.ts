@@ -12,6 +12,7 @@ import type { Receiver, Transport } from './transport.ts';
 export interface CloseInfo {
   /** `client`: `close` or `destroy` was called. `server`: it hung up. `error`: see `error`. */
   readonly reason: 'client' | 'server' | 'error';
+  /** What ended it, or the reason given to `destroy`. */
   readonly error?: Error;
 }
 
@@ -19,6 +20,7 @@ export interface CloseInfo {
 export interface ConnectionStatistics {
   /** On the wire, headers included. */
   readonly bytesReceived: number;
+  /** On the wire, headers included. */
   readonly bytesSent: number;
   /** Requests sent, of any kind. */
   readonly requests: number;
