@@ -19,6 +19,8 @@ Lists the extents of an NBD export, neighbours with the same flags joined.
 
 Without --json one extent a line: offset, length, flags, type. Offsets and lengths are bytes.`;
 
+const SPACES = ' '.repeat(12);
+
 await runCommand(
   { name: 'list-extents', help, positionals: ['<nbd-uri>'], switches: ['json'], settings: ['context'] },
   async (args, signal) => {
@@ -28,26 +30,34 @@ await runCommand(
     if (!nbd.metaContexts.includes(context))
       throw new Error(`the server at ${uri} does not offer the metadata context ${context}`);
     const batches = nbd.extentBatches(context, { signal });
+    const typeOf = typesOf(context);
     if (args.has('json')) {
       await printJsonArray(
         batches,
-        (extent) => JSON.stringify({ ...extent, type: typeOf(context, extent.flags) }),
+        (extent) => JSON.stringify({ ...extent, type: typeOf(extent.flags) }),
         signal,
       );
       return;
     }
     const line = ({ offset, length, flags }: Extent): string =>
-      `${String(offset).padStart(12)} ${String(length).padStart(12)} ${flags} ${typeOf(context, flags)}\n`;
+      `${padded(offset)} ${padded(length)} ${flags} ${typeOf(flags)}\n`;
     for await (const batch of batches) await printEach(batch, line, signal);
   },
 );
 
-/** What the flags mean, where the context is known. */
-function typeOf(context: string, flags: number): string {
-  if (context === NBD_META_BASE_ALLOCATION) {
-    const words = [flags & NBD_STATE_HOLE ? 'hole' : '', flags & NBD_STATE_ZERO ? 'zero' : ''];
-    return words.filter((word) => word !== '').join(',') || 'data';
-  }
-  if (context.startsWith(NBD_META_QEMU_DIRTY_BITMAP)) return flags & NBD_STATE_DIRTY ? 'dirty' : 'clean';
-  return '';
+function padded(value: number): string {
+  const text = String(value);
+  return SPACES.slice(text.length) + text;
+}
+
+/** What flags mean, where the context is known. */
+function typesOf(context: string): (flags: number) => string {
+  if (context === NBD_META_BASE_ALLOCATION)
+    return (flags) => {
+      const words = [flags & NBD_STATE_HOLE ? 'hole' : '', flags & NBD_STATE_ZERO ? 'zero' : ''];
+      return words.filter((word) => word !== '').join(',') || 'data';
+    };
+  if (context.startsWith(NBD_META_QEMU_DIRTY_BITMAP))
+    return (flags) => (flags & NBD_STATE_DIRTY ? 'dirty' : 'clean');
+  return () => '';
 }

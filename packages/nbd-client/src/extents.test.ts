@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Extent } from './commands/command.ts';
 import { connect } from './connect.ts';
 import { NbdProtocolError } from './errors.ts';
-import { iterateExtents } from './extents.ts';
+import { eachExtent, iterateExtentBatches } from './extents.ts';
 import { FakeServer, type Script } from './fake-server.fixture.ts';
 import { NBD_CMD, NBD_REPLY_TYPE } from './protocol/constants.ts';
 import { chunk, extendedChunk, type Request } from './wire.fixture.ts';
@@ -123,7 +123,7 @@ describe('a walk through extents', () => {
             ];
       return Promise.resolve(new Map([['x:y', extents]]));
     };
-    expect(await collect(iterateExtents(ask, 'x:y', range))).toEqual([
+    expect(await collect(eachExtent(iterateExtentBatches(ask, 'x:y', range)))).toEqual([
       { offset: 0, length: 700, flags: 1 },
       { offset: 700, length: 3396, flags: 0 },
     ]);
@@ -136,7 +136,9 @@ describe('a walk through extents', () => {
   it('an answer that brings nothing new is an error, not an endless loop', async () => {
     const ask = (): Promise<ReadonlyMap<string, Extent[]>> =>
       Promise.resolve(new Map([['x:y', [{ offset: 0, length: 100, flags: 1 }]]]));
-    await expect(collect(iterateExtents(ask, 'x:y', range))).rejects.toThrow(NbdProtocolError);
+    await expect(collect(eachExtent(iterateExtentBatches(ask, 'x:y', range)))).rejects.toThrow(
+      NbdProtocolError,
+    );
   });
 
   it('of an empty export has none', async () => {

@@ -1,4 +1,4 @@
-import type { Command, RawExtent } from './commands/command.ts';
+import type { Command, RawExtents } from './commands/command.ts';
 import { NbdProtocolError } from './errors.ts';
 import {
   NBD_CMD,
@@ -232,10 +232,10 @@ export class ReplyParser {
       command.hole(readUint64(body, 0), body.readUInt32BE(8));
     } else if (type === NBD_REPLY_TYPE.BLOCK_STATUS) {
       if (this.#style === 'extended') throw badLength('NBD_REPLY_TYPE_BLOCK_STATUS', body.length);
-      command.status(body.readUInt32BE(0), compactExtents(body));
+      command.status(body.readUInt32BE(0), new CompactExtents(body));
     } else if (type === NBD_REPLY_TYPE.BLOCK_STATUS_EXT) {
       if (this.#style !== 'extended') throw badLength('NBD_REPLY_TYPE_BLOCK_STATUS_EXT', body.length);
-      command.status(body.readUInt32BE(0), extendedExtents(body));
+      command.status(body.readUInt32BE(0), new ExtendedExtents(body));
     } else {
       parseError(command, type, body);
     }
@@ -274,28 +274,54 @@ function checkedBodyLength(type: number, length: number): number {
   return length;
 }
 
-function compactExtents(body: Buffer): RawExtent[] {
-  const extents: RawExtent[] = [];
-  for (let at = 4; at < body.length; at += 8)
-    extents.push({ length: body.readUInt32BE(at), flags: body.readUInt32BE(at + 4), highFlags: 0 });
-  return extents;
+class CompactExtents implements RawExtents {
+  readonly count: number;
+  readonly #body: Buffer;
+
+  constructor(body: Buffer) {
+    this.count = (body.length - 4) / 8;
+    this.#body = body;
+  }
+
+  lengthOf(index: number): number {
+    return this.#body.readUInt32BE(4 + 8 * index);
+  }
+
+  flagsOf(index: number): number {
+    return this.#body.readUInt32BE(8 + 8 * index);
+  }
+
+  highFlagsOf(): number {
+    return 0;
+  }
 }
 
-function extendedExtents(body: Buffer): RawExtent[] {
-  const count = (body.length - 8) / 16;
-  if (body.readUInt32BE(4) !== count)
-    throw new NbdProtocolError(
-      `${body.readUInt32BE(4)} extents announced, ${count} sent`,
-      'NBD_REPLY_TYPE_BLOCK_STATUS_EXT',
-    );
-  const extents: RawExtent[] = [];
-  for (let at = 8; at < body.length; at += 16)
-    extents.push({
-      length: readUint64(body, at),
-      flags: body.readUInt32BE(at + 12),
-      highFlags: body.readUInt32BE(at + 8),
-    });
-  return extents;
+class ExtendedExtents implements RawExtents {
+  readonly count: number;
+  readonly #body: Buffer;
+
+  constructor(body: Buffer) {
+    this.count = (body.length - 8) / 16;
+    this.#body = body;
+    const announced = body.readUInt32BE(4);
+    if (announced !== this.count)
+      throw new NbdProtocolError(
+        `${announced} extents announced, ${this.count} sent`,
+        'NBD_REPLY_TYPE_BLOCK_STATUS_EXT',
+      );
+  }
+
+  lengthOf(index: number): number {
+    return readUint64(this.#body, 8 + 16 * index);
+  }
+
+  flagsOf(index: number): number {
+    return this.#body.readUInt32BE(20 + 16 * index);
+  }
+
+  highFlagsOf(index: number): number {
+    return this.#body.readUInt32BE(16 + 16 * index);
+  }
 }
 
 /** Any type with the error bit, known or not, has an errno and a message; only type 0x8002 has an offset. */

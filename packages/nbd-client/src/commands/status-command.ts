@@ -1,6 +1,6 @@
 import { NBD_CMD, NBD_CMD_FLAG } from '../protocol/constants.ts';
 import { writeUint64 } from '../protocol/uint64.ts';
-import { Command, type Extent, type RawExtent } from './command.ts';
+import { Command, type Extent, type RawExtents } from './command.ts';
 
 /** The answer to one BLOCK_STATUS: for each selected context its extents, in order from the request's offset. */
 export type BlockStatus = ReadonlyMap<string, readonly Extent[]>;
@@ -37,25 +37,26 @@ export class StatusCommand extends Command<BlockStatus> {
     return this.#payload;
   }
 
-  override status(contextId: number, raw: readonly RawExtent[]): void {
+  override status(contextId: number, raw: RawExtents): void {
     const context = this.#contexts.get(contextId);
     if (context === undefined) throw this.unexpected(`extents of the unknown context ${contextId}`);
     if (this.#answers.has(context)) throw this.unexpected(`two status chunks for ${context}`);
     this.#answers.set(context, this.#checked(context, raw));
   }
 
-  #checked(context: string, raw: readonly RawExtent[]): readonly Extent[] {
-    if (raw.length === 0) throw this.unexpected(`no extents for ${context}`);
+  #checked(context: string, raw: RawExtents): readonly Extent[] {
+    if (raw.count === 0) throw this.unexpected(`no extents for ${context}`);
     const one = (this.flags & NBD_CMD_FLAG.REQ_ONE) !== 0;
-    if (one && raw.length > 1) throw this.unexpected(`${raw.length} extents with REQ_ONE for ${context}`);
+    if (one && raw.count > 1) throw this.unexpected(`${raw.count} extents with REQ_ONE for ${context}`);
     const end = this.offset + this.length;
     let offset = this.offset;
     const extents: Extent[] = [];
-    for (const { length, flags: lowFlags, highFlags } of raw) {
+    for (let index = 0; index < raw.count; index++) {
+      const length = raw.lengthOf(index);
       if (length === 0) throw this.unexpected(`an extent of 0 bytes for ${context}`);
       // Only the last extent may reach beyond the request.
       if (offset >= end) throw this.unexpected(`an extent beyond the request for ${context}`);
-      const flags = this.#flagsOf(context, lowFlags, highFlags);
+      const flags = this.#flagsOf(context, raw.flagsOf(index), raw.highFlagsOf(index));
       extents.push({ offset, length: Math.min(length, end - offset), flags });
       offset += length;
     }
