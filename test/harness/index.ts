@@ -1,3 +1,4 @@
+export { makeCertificates, makePresharedKeys } from './certificates.ts';
 export { addBitmap, convertToRaw, createImage, imageIo } from './images.ts';
 export type { ConvertOptions, Fill, ImageFormat, ImageOptions } from './images.ts';
 export { startLibvirtd } from './libvirtd.ts';
@@ -8,8 +9,16 @@ export type {
   NbdServer,
   NbdTransport,
   QemuNbdOptions,
+  StorageDaemon,
+  StorageDaemonExport,
   StorageDaemonOptions,
 } from './nbd-servers.ts';
+export { nbdcopyToFile, nbdinfoExport, nbdinfoMap, qemuImgMap } from './nbd-oracles.ts';
+export type { MapExtent, NbdinfoExport } from './nbd-oracles.ts';
+export { requireQemu10 } from './qemu10.ts';
+export type { Qemu10 } from './qemu10.ts';
+export { startReferenceServer } from './reference-nbd-server.ts';
+export type { ReferenceExport, ReferenceServerOptions } from './reference-nbd-server.ts';
 export { isRunning } from './proc-table.ts';
 export { endProcesses, run, runAny, startChild, waitUntil } from './processes.ts';
 export type { Child, ChildExit, ChildOptions, RunResult } from './processes.ts';
