@@ -62,7 +62,7 @@ export async function connect(
   return handshake(target, options, async (io, endpoint, tls) => {
     const request = { exportName: endpoint.exportName ?? '', metaContexts, extendedHeaders, tls };
     const negotiated = await negotiate(io, request);
-    const session = new Session(io.transport, negotiated.style, limits);
+    const session = new Session(io.transport, negotiated.style, limits, negotiated.exportName);
     handOver(io.reader, session);
     return new NbdConnection(session, negotiated);
   });

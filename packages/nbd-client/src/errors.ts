@@ -63,6 +63,7 @@ export class NbdCommandError extends NbdError {
   readonly errnoName: string;
   /** The command in the specification's spelling, such as `NBD_CMD_READ`. */
   readonly command: string;
+  readonly exportName: string;
   /** Of the request, in bytes. */
   readonly offset: number;
   readonly length: number;
@@ -72,6 +73,7 @@ export class NbdCommandError extends NbdError {
   constructor(fields: {
     errno: number;
     command: string;
+    exportName: string;
     offset: number;
     length: number;
     serverMessage: string;
@@ -79,12 +81,15 @@ export class NbdCommandError extends NbdError {
   }) {
     const errnoName = nameOf(NBD_ERROR, '', fields.errno);
     const said = fields.serverMessage === '' ? '' : `: ${fields.serverMessage}`;
+    const where =
+      fields.exportName === '' ? 'the default export' : `export ${JSON.stringify(fields.exportName)}`;
     super(
-      `${fields.command} of ${fields.length} bytes at ${fields.offset} failed with ${errnoName} (${fields.errno})${said}`,
+      `${fields.command} of ${fields.length} bytes at ${fields.offset} of ${where} failed with ${errnoName} (${fields.errno})${said}`,
     );
     this.errno = fields.errno;
     this.errnoName = errnoName;
     this.command = fields.command;
+    this.exportName = fields.exportName;
     this.offset = fields.offset;
     this.length = fields.length;
     this.errorOffset = fields.errorOffset;
