@@ -49,9 +49,9 @@ export async function haggleList(io: HandshakeIo, tls: boolean): Promise<readonl
 /** One export, not opened: NBD_OPT_INFO and NBD_OPT_LIST_META_CONTEXT. */
 export async function haggleInfo(io: HandshakeIo, tls: boolean, exportName: string): Promise<ExportInfo> {
   await beginHaggling(io, tls);
-  // Contexts can be listed only behind one of these; which one does not matter here.
-  await exchange(io, NBD_OPT.STRUCTURED_REPLY);
-  const metaContexts = await listMetaContexts(io, exportName);
+  // A server without structured replies may list contexts all the same, but nobody can select them.
+  const structured = (await exchange(io, NBD_OPT.STRUCTURED_REPLY)).final.type === NBD_REP.ACK;
+  const metaContexts = structured ? await listMetaContexts(io, exportName) : [];
   const wanted = [NBD_INFO.BLOCK_SIZE, NBD_INFO.NAME, NBD_INFO.DESCRIPTION];
   const { replies, final } = await exchange(io, NBD_OPT.INFO, encodeInfoRequest(exportName, wanted));
   if (final.type !== NBD_REP.ACK)
