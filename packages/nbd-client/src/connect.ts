@@ -136,7 +136,7 @@ async function spoken<T>(
   const reader = new HandshakeReader();
   const transport = await dial(endpoint.address, reader, { tls, signal });
   const abort = (): void => {
-    reader.ended(signal.reason as Error);
+    reader.abandon(signal.reason);
     transport.destroy();
   };
   signal.addEventListener('abort', abort, { once: true });
