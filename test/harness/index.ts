@@ -3,8 +3,9 @@ export { addBitmap, convertToRaw, createImage, imageIo } from './images.ts';
 export type { ConvertOptions, Fill, ImageFormat, ImageOptions } from './images.ts';
 export { startLibvirtd } from './libvirtd.ts';
 export type { LibvirtdOptions, PrivateLibvirtd } from './libvirtd.ts';
-export { startNbdkit, startNbdServer, startQemuNbd, startStorageDaemon } from './nbd-servers.ts';
+export { faultyImage, startNbdkit, startNbdServer, startQemuNbd, startStorageDaemon } from './nbd-servers.ts';
 export type {
+  MediaFault,
   NbdkitOptions,
   NbdServer,
   NbdTransport,

@@ -163,6 +163,26 @@ export interface QemuNbdOptions {
   readonly args?: readonly string[];
 }
 
+/** A fault that QEMU plays: which kind of request fails with which errno, and where. */
+export interface MediaFault {
+  readonly iotype: 'read' | 'write' | 'write-zeroes' | 'discard' | 'flush' | 'block-status';
+  /** 5 is EIO, 28 is ENOSPC. */
+  readonly errno: number;
+  /** Of 512 bytes; requests that touch it fail. Default: every request of the kind. */
+  readonly sector?: number;
+}
+
+/** `imageOpts` for a raw image with bad sectors. */
+export function faultyImage(path: string, faults: readonly MediaFault[]): string {
+  const rules = faults.flatMap((fault, index) =>
+    Object.entries({ event: 'none', once: 'off', ...fault }).map(
+      ([key, value]) => `file.inject-error.${index}.${key}=${value}`,
+    ),
+  );
+  const layers = ['driver=raw', 'file.driver=blkdebug', 'file.image.driver=file'];
+  return [...layers, `file.image.filename=${path}`, ...rules].join(',');
+}
+
 /** Serves a disk image with qemu-nbd, by default to any number of clients until stopped. */
 export function startQemuNbd(options: QemuNbdOptions): Promise<NbdServer> {
   const { command = 'qemu-nbd', exportName = '', transport = 'unix', shared = 0 } = options;

@@ -169,6 +169,11 @@ export async function changeEverything(nbd: NbdConnection, truth: Buffer): Promi
     nbd.createWriteStream({ start: 9 * MIB }),
   );
   streamed.copy(truth, 9 * MIB);
+  const tooLong = pipeline(
+    Readable.from([Buffer.alloc(2 * unit)]),
+    nbd.createWriteStream({ start: nbd.exportSize - unit }),
+  );
+  expect((await rejection(tooLong)).message).toMatch(/beyond the export/);
   await whereOffered(nbd.canFlush, () => nbd.flush());
 }
 

@@ -13,6 +13,7 @@ import {
   addBitmap,
   convertToRaw,
   createImage,
+  faultyImage,
   imageIo,
   leftovers,
   makeTemporaryFolder,
@@ -165,18 +166,13 @@ describe.skipIf(servers.skip || qemu10.skip)(qemu10.title(servers.title('QEMU 10
   it('a media error fails one read or write; the connection goes on', async () => {
     const path = join(folder.path, 'bad.raw');
     await createImage({ path, size: 8 * MIB, format: 'raw' });
-    const error = (index: number, iotype: string, errno: number, sector: number): string =>
-      Object.entries({ event: 'none', iotype, errno, sector, once: 'off' })
-        .map(([key, value]) => `file.inject-error.${index}.${key}=${value}`)
-        .join(',');
     await using server = await qemuNbd({
       exportName: 'vda',
       readOnly: false,
-      imageOpts: [
-        `driver=raw,file.driver=blkdebug,file.image.driver=file,file.image.filename=${path}`,
-        error(0, 'read', 5, 4096),
-        error(1, 'write', 28, 8192),
-      ].join(','),
+      imageOpts: faultyImage(path, [
+        { iotype: 'read', errno: 5, sector: 4096 },
+        { iotype: 'write', errno: 28, sector: 8192 },
+      ]),
     });
     await using nbd = await connect(server.uri);
     const good = nbd.read(0, MIB, { df: true });
