@@ -37,11 +37,3 @@ export async function makeCertificates(path: string): Promise<string> {
   await signed('client', ['cn = "client"', 'tls_www_client', 'encryption_key', 'signing_key']);
   return path;
 }
-
-/** Makes the folder `path` with keys.psk, a file of pre-shared keys for the users named; returns the file. */
-export async function makePresharedKeys(path: string, ...users: readonly string[]): Promise<string> {
-  mkdirSync(path, { mode: 0o755 });
-  const file = join(path, 'keys.psk');
-  for (const user of users) await run(commandPath('psktool'), ['-u', user, '-p', file]);
-  return file;
-}

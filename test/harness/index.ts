@@ -1,4 +1,4 @@
-export { makeCertificates, makePresharedKeys } from './certificates.ts';
+export { makeCertificates } from './certificates.ts';
 export { addBitmap, convertToRaw, createImage, imageIo } from './images.ts';
 export type { ConvertOptions, Fill, ImageFormat, ImageOptions } from './images.ts';
 export { startLibvirtd } from './libvirtd.ts';
@@ -16,6 +16,7 @@ export type {
 } from './nbd-servers.ts';
 export { nbdcopyToFile, nbdinfoExport, nbdinfoMap, qemuImgMap } from './nbd-oracles.ts';
 export type { MapExtent, NbdinfoExport } from './nbd-oracles.ts';
+export { makePresharedKeys } from './preshared-keys.ts';
 export { requireQemu10 } from './qemu10.ts';
 export type { Qemu10 } from './qemu10.ts';
 export { startReferenceServer } from './reference-nbd-server.ts';
