@@ -1,4 +1,4 @@
-import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -6,6 +6,7 @@ import {
   connectPool,
   exportInfo,
   listExports,
+  NbdConnectError,
   NbdNegotiationError,
   NbdUsageError,
 } from 'nbd-ts-client';
@@ -206,10 +207,22 @@ describe.skipIf(servers.skip)(servers.title('nbd-server'), () => {
     expect((await again.read(256 * KIB, KIB)).equals(Buffer.alloc(KIB, 0x61))).toBe(true);
   });
 
-  it('an export whose file is not there: the connection ends, and that is a connect error', async () => {
-    const settings = { copyonwrite: true };
-    const path = join(images, 'missing.raw');
-    await using server = await startReferenceServer({ exports: [{ name: 'missing', path, settings }] });
-    expect((await rejection(connect(server.uri))).name).toMatch(/^Nbd(Connect|Negotiation)Error$/);
+  it('an export whose file is not there is refused; one that breaks in the opening is a connect error', async () => {
+    const frozen = folder.subfolder('frozen', user);
+    const path = join(frozen, 'disk.raw');
+    await createImage({ path, size: MIB, format: 'raw', owner: user });
+    chmodSync(frozen, 0o555); // no place for the file of changes
+    try {
+      await using server = await startReferenceServer({
+        exports: [
+          { name: 'missing', path: join(frozen, 'missing.raw') },
+          { name: 'broken', path, settings: { copyonwrite: true } },
+        ],
+      });
+      expect(await rejection(connect(server.uri))).toBeInstanceOf(NbdNegotiationError);
+      expect(await rejection(connect(server.uriOf('broken')))).toBeInstanceOf(NbdConnectError);
+    } finally {
+      chmodSync(frozen, 0o755);
+    }
   });
 });
