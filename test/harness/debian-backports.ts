@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { run } from './processes.ts';
+import { run, runAny } from './processes.ts';
 import { commandPath } from './requirements.ts';
 
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
@@ -74,9 +74,13 @@ async function download(work: string, packageName: string, suite: string, mirror
     'Acquire::http::Timeout=20',
     'Acquire::https::Timeout=20',
   ].flatMap((setting) => ['-o', setting]);
-  const apt = (...args: string[]): Promise<string> =>
-    run(commandPath('apt-get'), ['-q', ...settings, ...args], { cwd: work });
-  await apt('-o', 'APT::Update::Error-Mode=any', 'update');
+  const apt = async (...args: string[]): Promise<void> => {
+    const { code, stderr } = await runAny(commandPath('apt-get'), ['-q', ...settings, ...args], {
+      cwd: work,
+    });
+    if (code !== 0) throw new Error(`apt-get ${args[0] ?? ''}: ${/^E: .*$/m.exec(stderr)?.[0] ?? stderr}`);
+  };
+  await apt('update', '-o', 'APT::Update::Error-Mode=any');
   await apt('download', packageName);
   const archive = readdirSync(work).find((name) => name.endsWith('.deb'));
   if (archive === undefined) throw new Error(`apt-get download ${packageName} left no package`);
