@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import type { TlsOptions } from 'nbd-ts-client';
 import {
   addBitmap,
+  commandPath,
   createImage,
   giveTo,
   imageIo,
@@ -11,6 +12,7 @@ import {
   makeTemporaryFolder,
   type NbdServer,
   type NbdTransport,
+  run,
   startNbdkit,
   startQemuNbd,
   startReferenceServer,
@@ -66,6 +68,11 @@ export async function makeTlsBench(): Promise<TlsBench> {
   mkdirSync(authorityOnly);
   writeFileSync(join(authorityOnly, 'ca-cert.pem'), readFileSync(join(certificates, 'ca-cert.pem')));
   const keyFile = await makePresharedKeys(join(folder.path, 'psk'), 'alice', 'bob');
+  // Without this file QEMU computes such parameters whenever it starts, which takes seconds.
+  for (const path of [certificates, dirname(keyFile)]) {
+    const group = ['--get-dh-params', '--sec-param', 'medium', '--outfile', 'dh-params.pem'];
+    await run(commandPath('certtool'), group, { cwd: path });
+  }
   const images = await makeImages(folder);
   const content = readFileSync(images.raw);
   const start = (
