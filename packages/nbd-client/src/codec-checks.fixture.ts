@@ -63,7 +63,7 @@ export async function parsePieces(
       return command;
     },
     done(command) {
-      command.finish();
+      command.finish('');
       for (const [cookie, other] of waiting) if (other === command) waiting.delete(cookie);
     },
   });
