@@ -61,9 +61,11 @@ const REQUIREMENTS = {
     command('qemu-storage-daemon', 'qemu-system-common'),
     command('virsh', 'libvirt-clients'),
     command('nbdkit', 'nbdkit'),
+    command('nbd-server', 'nbd-server'),
     command('nbdinfo', 'libnbd-bin'),
     command('nbdcopy', 'libnbd-bin'),
     command('certtool', 'gnutls-bin'),
+    command('psktool', 'gnutls-bin'),
   ],
 };
 

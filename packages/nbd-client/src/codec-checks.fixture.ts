@@ -57,13 +57,14 @@ export async function parsePieces(
     [STATUS_COOKIE, status],
   ]);
   const parser = new ReplyParser(style, {
+    expectsContent: true,
     find(_high, low) {
       const command = waiting.get(low);
       if (command === undefined) throw new NbdProtocolError('unknown cookie', 'test');
       return command;
     },
     done(command) {
-      command.finish();
+      command.finish('');
       for (const [cookie, other] of waiting) if (other === command) waiting.delete(cookie);
     },
   });

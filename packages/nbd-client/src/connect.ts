@@ -34,7 +34,7 @@ export async function connect(
   checkContextNames(metaContexts);
   return handshake(endpointOf(target), options, async (io, exportName, tls) => {
     const negotiated = await negotiate(io, { exportName, metaContexts, extendedHeaders, tls });
-    const session = new Session(io.transport, negotiated.style, limits);
+    const session = new Session(io.transport, negotiated.style, limits, negotiated.exportName);
     handOver(io.reader, session);
     return new NbdConnection(session, negotiated);
   });

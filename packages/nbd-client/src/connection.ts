@@ -290,7 +290,7 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
     try {
       this.#checkRange(offset, length);
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
     const df = options.df === true && this.canDf;
     if (length === 0 || length > Math.min(this.blockSize.maximum, DF_ALWAYS_BYTES))

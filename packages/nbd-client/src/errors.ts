@@ -64,6 +64,8 @@ export class NbdCommandError extends NbdError {
   readonly errnoName: string;
   /** The command in the specification's spelling, such as `NBD_CMD_READ`. */
   readonly command: string;
+  /** Empty for the default export. */
+  readonly exportName: string;
   /** Of the request, in bytes. */
   readonly offset: number;
   /** Of the request, in bytes. */
@@ -76,6 +78,7 @@ export class NbdCommandError extends NbdError {
   constructor(fields: {
     errno: number;
     command: string;
+    exportName: string;
     offset: number;
     length: number;
     serverMessage: string;
@@ -84,12 +87,15 @@ export class NbdCommandError extends NbdError {
     const known = Object.entries(NBD_ERROR).find(([, value]) => value === fields.errno);
     const errnoName = known?.[0] ?? 'EINVAL';
     const said = fields.serverMessage === '' ? '' : `: ${fields.serverMessage}`;
+    const where =
+      fields.exportName === '' ? 'the default export' : `export ${JSON.stringify(fields.exportName)}`;
     super(
-      `${fields.command} of ${fields.length} bytes at ${fields.offset} failed with ${errnoName} (${fields.errno})${said}`,
+      `${fields.command} of ${fields.length} bytes at ${fields.offset} of ${where} failed with ${errnoName} (${fields.errno})${said}`,
     );
     this.errno = fields.errno;
     this.errnoName = errnoName;
     this.command = fields.command;
+    this.exportName = fields.exportName;
     this.offset = fields.offset;
     this.length = fields.length;
     this.serverMessage = fields.serverMessage;

@@ -61,7 +61,9 @@ export async function haggleInfo(io: HandshakeIo, tls: boolean, exportName: stri
   await beginHaggling(io, tls, NBD_OPT.INFO);
   // Contexts are listed only behind one of these, and some transmission flags are shown only then.
   const headerStyle = await negotiateStyle(io, true);
-  const metaContexts = await metaContextNames(io, exportName, []).catch(noneIfRefused);
+  // A server without structured replies may list contexts all the same, but nobody can select them.
+  const metaContexts =
+    headerStyle === 'simple' ? [] : await metaContextNames(io, exportName, []).catch(noneIfRefused);
   const wanted = [NBD_INFO.BLOCK_SIZE, NBD_INFO.NAME, NBD_INFO.DESCRIPTION];
   const { payloads, final } = await exchange(io, NBD_OPT.INFO, encodeInfoRequest(exportName, wanted));
   if (final.type !== NBD_REP.ACK) throw refusal(NBD_OPT.INFO, final, `asking about ${label(exportName)}`);
@@ -121,7 +123,7 @@ async function metaContextNames(
   };
   const names = await ask(queries);
   if (queries.length > 0 || names.some((name) => name.startsWith(QEMU_NAMESPACE))) return names;
-  return [...names, ...(await ask([QEMU_NAMESPACE]).catch(noneIfRefused))];
+  return [...new Set([...names, ...(await ask([QEMU_NAMESPACE]).catch(noneIfRefused))])];
 }
 
 function label(exportName: string): string {

@@ -74,7 +74,7 @@ async function spoken<T>(
 ): Promise<T> {
   const { transport, reader } = io;
   const abort = (): void => {
-    reader.ended(signal.reason as Error);
+    reader.abandon(signal.reason);
     transport.destroy();
   };
   signal.addEventListener('abort', abort, { once: true });

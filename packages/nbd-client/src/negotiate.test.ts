@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { connect } from './connect.ts';
 import { NbdNegotiationError, NbdProtocolError } from './errors.ts';
 import { FakeServer, type Script } from './fake-server.fixture.ts';
@@ -138,5 +138,17 @@ describe('older servers', () => {
       reply: null,
       message: expect.stringMatching(/"vdz"/) as string,
     });
+  });
+
+  it('an abort while the server considers an export name rejects with its reason', async () => {
+    await using server = await FakeServer.start(newstyle(2, () => 'nothing'));
+    const abort = new AbortController();
+    const attempt = rejection(connect(server.endpoint, { signal: abort.signal }));
+    await vi.waitFor(() => {
+      expect(server.connections[0]?.options).toEqual([NBD_OPT.EXPORT_NAME]);
+    });
+    const reason = new Error('enough');
+    abort.abort(reason);
+    expect(await attempt).toBe(reason);
   });
 });

@@ -1,4 +1,4 @@
-import { NbdNegotiationError, NbdProtocolError, NbdTlsError, sanitize } from './errors.ts';
+import { NbdConnectError, NbdNegotiationError, NbdProtocolError, NbdTlsError, sanitize } from './errors.ts';
 import { accepts, exchange, type HandshakeIo, refusal } from './exchange.ts';
 import {
   checkedFlags,
@@ -142,7 +142,8 @@ async function exportName(
 ): Promise<Negotiated> {
   transport.write(encodeOption(NBD_OPT.EXPORT_NAME, Buffer.from(request.exportName)));
   const bytes = await reader.read(EXPORT_NAME_REPLY_BYTES).catch((error: unknown) => {
-    if (!reader.hasEnded) throw error;
+    // An abort and a timeout are no answer of the server's.
+    if (!(error instanceof NbdConnectError)) throw error;
     throw new NbdNegotiationError(NBD_OPT.EXPORT_NAME, null, '', `opening ${exportLabel(request)}`);
   });
   if (!agreed.greeting.noZeroes) await reader.read(ZEROES_BYTES);

@@ -61,6 +61,7 @@ export class Session implements Receiver {
   readonly #transport: Transport;
   readonly #style: HeaderStyle;
   readonly #limits: SessionLimits;
+  readonly #exportName: string;
   readonly #inFlight: InFlight;
   readonly #parser: ReplyParser;
   readonly #statistics = { requests: 0, readBytesRequested: 0, writtenBytes: 0 };
@@ -78,13 +79,15 @@ export class Session implements Receiver {
   /** Whether a byte has come since the timer last looked. */
   #progressed = false;
 
-  constructor(transport: Transport, style: HeaderStyle, limits: SessionLimits) {
+  /** @param exportName - for messages */
+  constructor(transport: Transport, style: HeaderStyle, limits: SessionLimits, exportName: string) {
     this.closed = new Promise((resolve) => (this.#resolveClosed = resolve));
     this.#transport = transport;
     this.#style = style;
     this.#limits = limits;
     const inFlight = new InFlight(limits);
     this.#inFlight = inFlight;
+    this.#exportName = exportName;
     this.#parser = new ReplyParser(style, {
       find: (high, low) => this.#inFlight.find(high, low),
       done: (command) => {
@@ -225,7 +228,7 @@ export class Session implements Receiver {
 
   #answered(command: Command): void {
     // First this: a reply that was not whole throws, and the command then fails with all the others.
-    if (!command.settled) command.finish();
+    if (!command.settled) command.finish(this.#exportName);
     this.#inFlight.remove(command);
     if (this.#inFlight.sent === 0) {
       clearTimeout(this.#idleTimer);

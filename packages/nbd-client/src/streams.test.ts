@@ -56,16 +56,18 @@ describe('a read stream', () => {
     stream.destroy();
   });
 
-  it('that is destroyed ends at once although the server is silent', async () => {
+  it('that is destroyed ends at once although the server is silent, and asks no further', async () => {
     await using server = await FakeServer.start({
+      size: 64n * 2n ** 20n,
       request: ({ type }) => (type === NBD_CMD.READ ? 'nothing' : undefined),
     });
-    const nbd = await connect(server.endpoint, { closeTimeoutMs: 50 });
+    const nbd = await connect(server.endpoint, { maxRequests: 2, closeTimeoutMs: 50 });
     const abort = new AbortController();
     const bytes = nbd.createReadStream({ signal: abort.signal }).toArray();
     await vi.waitFor(() => {
-      expect(server.requests.length).toBeGreaterThan(0);
+      expect(server.requests.length).toBe(2);
     }, SOON);
+    expect(nbd.statistics.requestsWaiting).toBe(6);
     abort.abort();
     await expect(bytes).rejects.toThrow(/abort/i);
     expect(nbd.statistics.requestsWaiting).toBe(0);
@@ -179,5 +181,31 @@ describe('a restore stream', () => {
     const zeroing = server.requests.filter(({ type }) => type === NBD_CMD.WRITE_ZEROES);
     expect(zeroing.map(({ flags }) => flags)).toEqual(Array(zeroRequests).fill(NBD_CMD_FLAG.NO_HOLE));
     expect(server.requests.at(-1)?.type).toBe(NBD_CMD.FLUSH);
+  });
+
+  it('makes its source wait while many small changes are under way', async () => {
+    let isHolding = true;
+    const held: Request[] = [];
+    const target = disk(
+      MIB,
+      (request) => isHolding && request.type !== NBD_CMD.FLUSH && held.push(request) > 0,
+    );
+    await using server = await FakeServer.start(target);
+    await using nbd = await connect(server.endpoint, { maxRequests: 100 });
+    const zeroes = Array.from({ length: 90 }, (_, index) => ({
+      type: 'zero',
+      offset: index * 512,
+      length: 512,
+    }));
+    const done = pipeline(Readable.from(zeroes), nbd.createRestoreStream());
+    await vi.waitFor(() => {
+      expect(held.length).toBe(32);
+    }, SOON);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(held.length).toBe(32);
+    isHolding = false;
+    for (const request of held) server.connections[0]?.socket.write(simple(request, 0));
+    await done;
+    expect(target.content.subarray(0, 90 * 512).every((byte) => byte === 0)).toBe(true);
   });
 });

@@ -114,14 +114,19 @@ export abstract class Command<T = unknown> {
     };
   }
 
-  /** The last chunk has come. @throws NbdProtocolError if the reply was not whole. */
-  finish(): void {
+  /**
+   * The last chunk has come.
+   *
+   * @param exportName - for the error, if the reply is one
+   * @throws NbdProtocolError if the reply was not whole
+   */
+  finish(exportName: string): void {
     if (this.#failure === undefined) {
       this.succeed(this.result());
       return;
     }
     const { name: command, offset, length } = this;
-    this.fail(new NbdCommandError({ ...this.#failure, command, offset, length }));
+    this.fail(new NbdCommandError({ ...this.#failure, command, exportName, offset, length }));
   }
 
   /** The outcome, once the reply is proved to be whole. */
