@@ -53,9 +53,9 @@ describe.skipIf(servers.skip)(servers.title('faults of real servers'), () => {
     expect(leftovers()).toEqual([]);
   });
 
-  /** nbdkit whose reads take a second each. */
-  const slow = (): Promise<NbdServer> =>
-    startNbdkit({ plugin: 'memory', parameters: ['64M', 'delay-read=1'], filters: ['delay'] });
+  /** nbdkit whose reads take so long each. */
+  const slow = (delay: string): Promise<NbdServer> =>
+    startNbdkit({ plugin: 'memory', parameters: ['64M', `delay-read=${delay}`], filters: ['delay'] });
 
   describe('media errors', () => {
     const faulty = (...faults: readonly MediaFault[]): Promise<NbdServer> =>
@@ -137,9 +137,9 @@ describe.skipIf(servers.skip)(servers.title('faults of real servers'), () => {
   it.each(['nbdkit', 'qemu-storage-daemon'] as const)('%s is killed in mid-read', async (name) => {
     await using server =
       name === 'nbdkit'
-        ? await slow()
+        ? await slow('3')
         : await startStorageDaemon({
-            blockdevs: ['driver=null-co,node-name=n,size=67108864,read-zeroes=on,latency-ns=1000000000'],
+            blockdevs: ['driver=null-co,node-name=n,size=67108864,read-zeroes=on,latency-ns=3000000000'],
             node: 'n',
           });
     await using pool = await connectPool(server.uri, { connections: 2, metaContexts: [ALLOCATION] });
@@ -161,10 +161,10 @@ describe.skipIf(servers.skip)(servers.title('faults of real servers'), () => {
   });
 
   it('one that stands still is given up after the idle timeout, and not before', async () => {
-    await using server = await slow();
+    await using server = await slow('100ms');
     await using nbd = await connect(server.uri, { idleTimeoutMs: 3000 });
     // Progress within the limit, though the whole takes longer.
-    for (let turn = 0; turn < 2; turn++) await nbd.read(0, MIB);
+    for (let turn = 0; turn < 32; turn++) await nbd.read(0, MIB);
     server.kill('SIGSTOP');
     const started = performance.now();
     const reads = Array.from({ length: 8 }, (_, index) => nbd.read(index * MIB, MIB));
@@ -177,7 +177,7 @@ describe.skipIf(servers.skip)(servers.title('faults of real servers'), () => {
   });
 
   it('one that stands still: no handshake without end, no close without end', async () => {
-    await using server = await slow();
+    await using server = await slow('100ms');
     const nbd = await connect(server.uri, { closeTimeoutMs: 300 });
     server.kill('SIGSTOP');
     const read = rejection(nbd.read(0, 512));

@@ -13,15 +13,18 @@ function reply(option: number, type: number, payload: Buffer = Buffer.alloc(0)):
 }
 
 /** Lists a context, whether or not it can be selected, and knows an export of 4096 bytes. */
-function answer(option: number): Buffer | undefined {
+function answer(option: number, payload: Buffer): Buffer | undefined {
   const context = Buffer.from('\0\0\0\0base:allocation');
   const shown = Buffer.alloc(12);
   shown.writeUInt16BE(NBD_INFO.EXPORT, 0);
   shown.writeBigUInt64BE(4096n, 2);
   shown.writeUInt16BE(NBD_FLAG.HAS_FLAGS, 10);
   const acknowledged = reply(option, NBD_REP.ACK);
-  if (option === NBD_OPT.LIST_META_CONTEXT)
-    return Buffer.concat([reply(option, NBD_REP.META_CONTEXT, context), acknowledged]);
+  if (option === NBD_OPT.LIST_META_CONTEXT) {
+    const queries = payload.readUInt32BE(4); // behind the empty name
+    const listed = queries === 0 ? [reply(option, NBD_REP.META_CONTEXT, context)] : [];
+    return Buffer.concat([...listed, acknowledged]);
+  }
   if (option === NBD_OPT.INFO) return Buffer.concat([reply(option, NBD_REP.INFO, shown), acknowledged]);
   return option === NBD_OPT.ABORT ? acknowledged : undefined;
 }
