@@ -272,26 +272,28 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
   }
 
   #checkRange(offset: number, length: number): void {
+    const problem = this.#rangeProblem(offset, length);
+    if (problem !== undefined) throw problem;
+  }
+
+  #rangeProblem(offset: number, length: number): NbdUsageError | undefined {
     const { exportSize, blockSize } = this;
-    for (const value of [offset, length])
-      if (!Number.isSafeInteger(value) || value < 0)
-        throw new NbdUsageError(`offset ${offset} and length ${length} are not non-negative safe integers`);
+    if (!isOffset(offset) || !isOffset(length))
+      return new NbdUsageError(`offset ${offset} and length ${length} are not non-negative safe integers`);
     if (length > exportSize - offset)
-      throw new NbdUsageError(`${length} bytes at ${offset} reach beyond the export of ${exportSize} bytes`);
+      return new NbdUsageError(`${length} bytes at ${offset} reach beyond the export of ${exportSize} bytes`);
     if (offset % blockSize.minimum !== 0 || length % blockSize.minimum !== 0)
-      throw new NbdUsageError(
+      return new NbdUsageError(
         `offset ${offset} and length ${length} are not multiples of the block size ${blockSize.minimum}`,
       );
+    return undefined;
   }
 
   /** Not an async function: a small read has no promise but its command's own. */
   #read(offset: number, destination: Destination, options: ReadOptions): Promise<void> {
     const { length } = destination.buffer;
-    try {
-      this.#checkRange(offset, length);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    const problem = this.#rangeProblem(offset, length);
+    if (problem !== undefined) return Promise.reject(problem);
     const df = options.df === true && this.canDf;
     if (length === 0 || length > Math.min(this.blockSize.maximum, DF_ALWAYS_BYTES))
       return this.#readLarge(df, offset, destination, options);
@@ -342,4 +344,8 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
     );
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
   }
+}
+
+function isOffset(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
 }

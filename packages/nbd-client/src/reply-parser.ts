@@ -98,7 +98,7 @@ export class ReplyParser {
     const step = this.#step;
     if (step.kind === 'data') {
       const direct = step.direct && step.target !== null && step.length - step.at >= DIRECT_MIN_BYTES;
-      return direct ? (step.target).subarray(step.at) : Infinity;
+      return direct ? step.target.subarray(step.at) : Infinity;
     }
     if (step.kind === 'header' && this.#commands.expectsContent) return this.#contentAt - this.#have;
     return step.kind === 'data-offset' ? this.#need - this.#have : Infinity;
