@@ -77,6 +77,7 @@ const REQUIREMENTS = {
     command('qemu-storage-daemon', 'qemu-system-common'),
     command('virsh', 'libvirt-clients'),
     command('nbdkit', 'nbdkit'),
+    command('nbd-server', 'nbd-server'),
     command('nbdinfo', 'libnbd-bin'),
     command('nbdcopy', 'libnbd-bin'),
     command('certtool', 'gnutls-bin'),
@@ -88,6 +89,7 @@ const REQUIREMENTS = {
     command('sshd', 'openssh-server'),
     command('virt-ssh-helper', 'libvirt-daemon'),
     { name: 'nc for unix sockets', debianPackage: 'netcat-openbsd', present: hasUnixNetcat },
+    command('psktool', 'gnutls-bin'),
   ],
 };
 

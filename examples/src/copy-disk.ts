@@ -76,15 +76,13 @@ async function copy(
 ): Promise<{ bytes: number; zeroBytes: number; extents: number }> {
   const sink = output === 'null:' ? nullSink() : await createRawFile(output, pool.exportSize);
   const progress = await startProgress(quiet);
-  let extents = 0;
-  const counted = async function* (): AsyncGenerator<LayoutRange, void, undefined> {
-    for await (const range of rangesOf(pool, dirtyBitmap, signal)) {
-      extents++;
-      yield range;
-    }
-  };
   try {
-    const { dataBytes, zeroBytes } = await copyRanges(pool.connections, counted(), sink, {
+    const ranges = rangesOf(pool, dirtyBitmap, signal);
+    const {
+      dataBytes,
+      zeroBytes,
+      ranges: extents,
+    } = await copyRanges(pool.connections, ranges, sink, {
       signal,
       onProgress: (done) => {
         progress.update('copy-disk', done.dataBytes + done.zeroBytes, pool.exportSize);
@@ -100,13 +98,17 @@ async function copy(
   }
 }
 
-/** A server without base:allocation does not tell zeroes from data: everything is data. */
-async function* rangesOf(
+function rangesOf(
   pool: NbdPool,
   dirtyBitmap: string | undefined,
   signal: AbortSignal,
-): AsyncGenerator<LayoutRange, void, undefined> {
+): AsyncIterable<LayoutRange> {
   if (pool.metaContexts.includes(BASE_ALLOCATION))
-    yield* layout(pool, dirtyBitmap === undefined ? { signal } : { dirtyBitmap, signal });
-  else if (pool.exportSize > 0) yield { type: 'data', offset: 0, length: pool.exportSize };
+    return layout(pool, dirtyBitmap === undefined ? { signal } : { dirtyBitmap, signal });
+  return everything(pool.exportSize);
+}
+
+/** A server without base:allocation does not tell zeroes from data: everything is data. */
+async function* everything(size: number): AsyncGenerator<LayoutRange, void, undefined> {
+  if (size > 0) yield await Promise.resolve({ type: 'data', offset: 0, length: size });
 }

@@ -7,7 +7,7 @@ import {
   NBD_STATE_HOLE,
   NBD_STATE_ZERO,
 } from 'nbd-ts-client';
-import { printJsonArray, printLine } from './cli/output.ts';
+import { printEach, printJsonArray } from './cli/output.ts';
 import { runCommand } from './cli/run.ts';
 
 const help = `<nbd-uri> [--context NAME] [--json]
@@ -19,6 +19,8 @@ Lists the extents of an NBD export, neighbours with the same flags joined.
 
 Without --json one extent a line: offset, length, flags, type. Offsets and lengths are bytes.`;
 
+const SPACES = ' '.repeat(12);
+
 await runCommand(
   { name: 'list-extents', help, positionals: ['<nbd-uri>'], switches: ['json'], settings: ['context'] },
   async (args, signal) => {
@@ -27,32 +29,35 @@ await runCommand(
     await using nbd = await connect(uri, { metaContexts: [context], signal, allowLocalFiles: true });
     if (!nbd.metaContexts.includes(context))
       throw new Error(`the server at ${uri} does not offer the metadata context ${context}`);
-    const extents = nbd.extents(context, { signal });
+    const batches = nbd.extentBatches(context, { signal });
+    const typeOf = typesOf(context);
     if (args.has('json')) {
-      await printJsonArray(described(extents, context), signal);
-      return;
-    }
-    for await (const { offset, length, flags, type } of described(extents, context))
-      await printLine(
-        `${String(offset).padStart(12)} ${String(length).padStart(12)} ${flags} ${type}`,
+      await printJsonArray(
+        batches,
+        (extent) => JSON.stringify({ ...extent, type: typeOf(extent.flags) }),
         signal,
       );
+      return;
+    }
+    const line = ({ offset, length, flags }: Extent): string =>
+      `${padded(offset)} ${padded(length)} ${flags} ${typeOf(flags)}\n`;
+    for await (const batch of batches) await printEach(batch, line, signal);
   },
 );
 
-async function* described(
-  extents: AsyncIterable<Extent>,
-  context: string,
-): AsyncGenerator<Extent & { type: string }, void, undefined> {
-  for await (const extent of extents) yield { ...extent, type: typeOf(context, extent.flags) };
+function padded(value: number): string {
+  const text = String(value);
+  return SPACES.slice(text.length) + text;
 }
 
-/** What the flags mean, where the context is known. */
-function typeOf(context: string, flags: number): string {
-  if (context === NBD_META_BASE_ALLOCATION) {
-    const words = [flags & NBD_STATE_HOLE ? 'hole' : '', flags & NBD_STATE_ZERO ? 'zero' : ''];
-    return words.filter((word) => word !== '').join(',') || 'data';
-  }
-  if (context.startsWith(NBD_META_QEMU_DIRTY_BITMAP)) return flags & NBD_STATE_DIRTY ? 'dirty' : 'clean';
-  return '';
+/** What flags mean, where the context is known. */
+function typesOf(context: string): (flags: number) => string {
+  if (context === NBD_META_BASE_ALLOCATION)
+    return (flags) => {
+      const words = [flags & NBD_STATE_HOLE ? 'hole' : '', flags & NBD_STATE_ZERO ? 'zero' : ''];
+      return words.filter((word) => word !== '').join(',') || 'data';
+    };
+  if (context.startsWith(NBD_META_QEMU_DIRTY_BITMAP))
+    return (flags) => (flags & NBD_STATE_DIRTY ? 'dirty' : 'clean');
+  return () => '';
 }

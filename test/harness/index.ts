@@ -4,15 +4,26 @@ export { addBitmap, convertToRaw, createImage, imageIo } from './images.ts';
 export type { ConvertOptions, Fill, ImageFormat, ImageOptions } from './images.ts';
 export { startLibvirtd } from './libvirtd.ts';
 export type { LibvirtdOptions, ListenOptions, PrivateLibvirtd } from './libvirtd.ts';
-export { startNbdkit, startNbdServer, startQemuNbd, startStorageDaemon } from './nbd-servers.ts';
+export { makeCertificates } from './nbd-certificates.ts';
+export { faultyImage, startNbdkit, startNbdServer, startQemuNbd, startStorageDaemon } from './nbd-servers.ts';
 export type {
+  MediaFault,
   NbdkitOptions,
   NbdServer,
   NbdTransport,
   QemuNbdOptions,
+  StorageDaemon,
+  StorageDaemonExport,
   StorageDaemonOptions,
 } from './nbd-servers.ts';
 export { childrenOf, commandLine, isRunning } from './proc-table.ts';
+export { nbdcopyToFile, nbdinfoExport, nbdinfoMap, qemuImgMap } from './nbd-oracles.ts';
+export type { MapExtent, NbdinfoExport } from './nbd-oracles.ts';
+export { makePresharedKeys } from './preshared-keys.ts';
+export { requireQemu10 } from './qemu10.ts';
+export type { Qemu10 } from './qemu10.ts';
+export { startReferenceServer } from './reference-nbd-server.ts';
+export type { ReferenceExport, ReferenceServerOptions } from './reference-nbd-server.ts';
 export { endProcesses, run, runAny, startChild, waitUntil } from './processes.ts';
 export type { Child, ChildExit, ChildOptions, RunResult } from './processes.ts';
 export { leftovers } from './registry.ts';

@@ -1,7 +1,9 @@
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { freePort, retryWhilePortTaken } from './free-port.ts';
 import { isListeningTcp, isListeningUnix } from './proc-table.ts';
 import { startChild, waitUntil, type Child } from './processes.ts';
+import { connectQmp } from './qmp.ts';
 import { commandPath } from './requirements.ts';
 import { makeTemporaryFolder } from './temporary-folder.ts';
 import type { ImageFormat } from './images.ts';
@@ -26,19 +28,27 @@ export interface NbdServer extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-interface Address {
+/** Where a server is to listen: `path` or `port`, as `transport` says. */
+export interface NbdAddress {
   readonly transport: NbdTransport;
   readonly path: string;
   readonly port: number;
+  /** For servers that write one when they can serve. */
+  readonly pidFile: string;
 }
 
-async function launch(command: string, args: readonly string[], address: Address): Promise<Child> {
-  const child = await startChild(commandPath(command), args);
-  const listens = (): boolean =>
-    address.transport === 'unix' ? isListeningUnix(address.path) : isListeningTcp(address.port);
+/** Whether somebody listens there. Looks at the kernel's table: a connection would count as a client. */
+export function isListening({ transport, path, port }: Omit<NbdAddress, 'pidFile'>): boolean {
+  return transport === 'unix' ? isListeningUnix(path) : isListeningTcp(port);
+}
+
+async function launch(command: string, args: readonly string[], address: NbdAddress): Promise<Child> {
+  const child = await startChild(command.startsWith('/') ? command : commandPath(command), args);
   try {
-    // Looking at the kernel's socket table instead of connecting: a connection would count as a client.
-    await waitUntil(() => listens() || !child.isRunning, START_TIMEOUT_MS, `${command} to listen`);
+    // qemu-nbd listens before it has opened the image.
+    const isReady = (): boolean =>
+      args.includes(address.pidFile) ? existsSync(address.pidFile) : isListening(address);
+    await waitUntil(() => isReady() || !child.isRunning, START_TIMEOUT_MS, `${command} to listen`);
     if (!child.isRunning) throw new Error(`${command} ended at once`);
   } catch (error) {
     await child.stop();
@@ -48,16 +58,44 @@ async function launch(command: string, args: readonly string[], address: Address
   return child;
 }
 
+/** A server that runs, as the tests see it. */
+export function runningServer(
+  address: Omit<NbdAddress, 'pidFile'>,
+  exportName: string,
+  server: Pick<NbdServer, 'pid' | 'isRunning' | 'output' | 'kill' | 'stop'>,
+): NbdServer {
+  const { transport, path, port } = address;
+  const uriOf = (name: string): string =>
+    transport === 'unix'
+      ? `nbd+unix:///${encodeURIComponent(name)}?socket=${path}`
+      : `nbd://127.0.0.1:${port}/${encodeURIComponent(name)}`;
+  return {
+    uri: uriOf(exportName),
+    uriOf,
+    endpoint: transport === 'unix' ? { path } : { host: '127.0.0.1', port },
+    pid: server.pid,
+    get isRunning(): boolean {
+      return server.isRunning;
+    },
+    output: () => server.output(),
+    kill: (signal) => {
+      server.kill(signal);
+    },
+    stop: () => server.stop(),
+    [Symbol.asyncDispose]: () => server.stop(),
+  };
+}
+
 /** Starts any NBD server that stays in the foreground; `argsFor` puts the address into its arguments. */
 export async function startNbdServer(
   command: string,
   transport: NbdTransport,
   exportName: string,
-  argsFor: (address: Address) => string[],
+  argsFor: (address: NbdAddress) => string[],
 ): Promise<NbdServer> {
   const folder = makeTemporaryFolder('nbd');
   const path = join(folder.path, 's');
-  let address: Address = { transport, path, port: 0 };
+  let address: NbdAddress = { transport, path, port: 0, pidFile: join(folder.path, 'pid') };
   let server: Child;
   try {
     server = await retryWhilePortTaken(async () => {
@@ -68,19 +106,7 @@ export async function startNbdServer(
     folder.remove();
     throw error;
   }
-  const uriOf = (name: string): string =>
-    transport === 'unix'
-      ? `nbd+unix:///${encodeURIComponent(name)}?socket=${path}`
-      : `nbd://127.0.0.1:${address.port}/${encodeURIComponent(name)}`;
-  const stop = async (): Promise<void> => {
-    server.kill('SIGCONT');
-    await server.stop();
-    folder.remove();
-  };
-  return {
-    uri: uriOf(exportName),
-    uriOf,
-    endpoint: transport === 'unix' ? { path } : { host: '127.0.0.1', port: address.port },
+  return runningServer(address, exportName, {
     pid: server.pid,
     get isRunning(): boolean {
       return server.isRunning;
@@ -89,9 +115,12 @@ export async function startNbdServer(
     kill: (signal) => {
       server.kill(signal);
     },
-    stop,
-    [Symbol.asyncDispose]: stop,
-  };
+    async stop() {
+      server.kill('SIGCONT');
+      await server.stop();
+      folder.remove();
+    },
+  });
 }
 
 export interface QemuNbdOptions {
@@ -108,14 +137,41 @@ export interface QemuNbdOptions {
   readonly bitmaps?: readonly string[];
   /** Offer `qemu:allocation-depth` too (`-A`). */
   readonly allocationDepth?: boolean;
+  /** Clients at once (`-e`). Default 0: any number. */
+  readonly shared?: number;
+  /** Goes on after the last client has left (`-t`). Default true. */
+  readonly persistent?: boolean;
+  /** Full path of another qemu-nbd. */
+  readonly command?: string;
   readonly args?: readonly string[];
 }
 
-/** Serves a disk image with qemu-nbd to any number of clients until stopped. */
+/** A fault that QEMU plays: which kind of request fails with which errno, and where. */
+export interface MediaFault {
+  readonly iotype: 'read' | 'write' | 'write-zeroes' | 'discard' | 'flush' | 'block-status';
+  /** 5 is EIO, 28 is ENOSPC. */
+  readonly errno: number;
+  /** Of 512 bytes; requests that touch it fail. Default: every request of the kind. */
+  readonly sector?: number;
+}
+
+/** `imageOpts` for a raw image with bad sectors. */
+export function faultyImage(path: string, faults: readonly MediaFault[]): string {
+  const rules = faults.flatMap((fault, index) =>
+    Object.entries({ event: 'none', once: 'off', ...fault }).map(
+      ([key, value]) => `file.inject-error.${index}.${key}=${value}`,
+    ),
+  );
+  const layers = ['driver=raw', 'file.driver=blkdebug', 'file.image.driver=file'];
+  return [...layers, `file.image.filename=${path}`, ...rules].join(',');
+}
+
+/** Serves a disk image with qemu-nbd, by default to any number of clients until stopped. */
 export function startQemuNbd(options: QemuNbdOptions): Promise<NbdServer> {
-  const { exportName = '', transport = 'unix' } = options;
-  return startNbdServer('qemu-nbd', transport, exportName, (address) => {
-    const args = ['-t', '-e', '0', '-x', exportName];
+  const { command = 'qemu-nbd', exportName = '', transport = 'unix', shared = 0 } = options;
+  return startNbdServer(command, transport, exportName, (address) => {
+    const args = ['-e', String(shared), '-x', exportName, '--pid-file', address.pidFile];
+    if (options.persistent !== false) args.push('-t');
     if (options.readOnly !== false) args.push('-r');
     if (options.allocationDepth === true) args.push('-A');
     for (const bitmap of options.bitmaps ?? []) args.push('-B', bitmap);
@@ -157,27 +213,73 @@ export function startNbdkit(options: NbdkitOptions): Promise<NbdServer> {
   ]);
 }
 
-export interface StorageDaemonOptions {
-  /** `--blockdev` values in order. */
-  readonly blockdevs: readonly string[];
+/** One export of a qemu-storage-daemon. */
+export interface StorageDaemonExport {
   /** Node name that is exported. */
   readonly node: string;
   readonly exportName?: string;
   readonly writable?: boolean;
-  /** Options before the block devices, e.g. `--object throttle-group,…` or `--chardev` and `--monitor`. */
+  /** Names of the node's bitmaps offered as `qemu:dirty-bitmap:NAME`. */
+  readonly bitmaps?: readonly string[];
+  /** Offer `qemu:allocation-depth` too. */
+  readonly allocationDepth?: boolean;
+  readonly description?: string;
+}
+
+export interface StorageDaemonOptions extends StorageDaemonExport {
+  /** `--blockdev` values in order. */
+  readonly blockdevs: readonly string[];
+  /** Exports beside the first one, which the options themselves describe. */
+  readonly further?: readonly StorageDaemonExport[];
+  /** Full path of another qemu-storage-daemon. */
+  readonly command?: string;
+  /** Options before the block devices, e.g. `--object throttle-group,…`. */
   readonly args?: readonly string[];
 }
 
-/** Serves one block node with qemu-storage-daemon on a unix socket until stopped. */
-export function startStorageDaemon(options: StorageDaemonOptions): Promise<NbdServer> {
-  const { exportName = '', node } = options;
-  const writable = options.writable === true ? 'on' : 'off';
-  return startNbdServer('qemu-storage-daemon', 'unix', exportName, ({ path }) => [
+/** A running qemu-storage-daemon; its exports have the ids e0, e1, … */
+export interface StorageDaemon extends NbdServer {
+  /** Runs a command of its machine monitor and resolves with what that returned. */
+  execute(command: string, args?: Readonly<Record<string, unknown>>): Promise<unknown>;
+}
+
+/** Serves block nodes with qemu-storage-daemon on a unix socket until stopped. */
+export async function startStorageDaemon(options: StorageDaemonOptions): Promise<StorageDaemon> {
+  const { command = 'qemu-storage-daemon', exportName = '', further = [] } = options;
+  const monitorOf = (path: string): string => join(dirname(path), 'q');
+  const server = await startNbdServer(command, 'unix', exportName, ({ path }) => [
+    '--chardev',
+    `socket,id=qmp,path=${monitorOf(path)},server=on,wait=off`,
+    '--monitor',
+    'chardev=qmp',
     ...(options.args ?? []),
     ...options.blockdevs.flatMap((blockdev) => ['--blockdev', blockdev]),
     '--nbd-server',
     `addr.type=unix,addr.path=${path},max-connections=0`,
-    '--export',
-    `type=nbd,id=e0,node-name=${node},name=${exportName},writable=${writable}`,
+    ...[options, ...further].flatMap((each, index) => ['--export', exportArgument(each, index)]),
   ]);
+  const { endpoint } = server;
+  return Object.assign(server, {
+    async execute(qmpCommand: string, args?: Readonly<Record<string, unknown>>): Promise<unknown> {
+      const monitor = await connectQmp(monitorOf('path' in endpoint ? endpoint.path : ''));
+      try {
+        return await monitor.execute(qmpCommand, args);
+      } finally {
+        monitor.close();
+      }
+    },
+  });
+}
+
+function exportArgument(options: StorageDaemonExport, index: number): string {
+  return JSON.stringify({
+    type: 'nbd',
+    id: `e${index}`,
+    'node-name': options.node,
+    name: options.exportName ?? '',
+    writable: options.writable ?? false,
+    'allocation-depth': options.allocationDepth ?? false,
+    ...(options.bitmaps && { bitmaps: options.bitmaps }),
+    ...(options.description !== undefined && { description: options.description }),
+  });
 }

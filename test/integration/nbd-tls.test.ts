@@ -1,190 +1,142 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { connect, NbdNegotiationError, NbdTlsError, NbdUsageError, type TlsOptions } from 'nbd-ts-client';
 import {
-  commandPath,
-  createImage,
-  makeTemporaryFolder,
-  requireServers,
-  run,
-  startNbdkit,
-  startQemuNbd,
-  type TemporaryFolder,
-} from '../harness/index.ts';
+  connect,
+  connectPool,
+  exportInfo,
+  listExports,
+  NbdConnectionClosedError,
+  NbdUsageError,
+  type Address,
+} from 'nbd-ts-client';
+import { leftovers, requireServers, startNbdkit } from '../harness/index.ts';
+import {
+  ALLOCATION,
+  changeEverything,
+  collect,
+  cutShort,
+  expectBytes,
+  MIB,
+  rejection,
+} from './nbd-checks.fixture.ts';
+import {
+  makeTlsBench,
+  PSK_SERVERS,
+  secured,
+  TLS_COMMANDS,
+  type TlsBench,
+  X509_SERVERS,
+} from './nbd-tls.fixture.ts';
 
-const servers = requireServers('qemu-nbd', 'qemu-img', 'nbdkit', 'certtool');
-const MIB = 1024 * 1024;
-const KEY = 'c0ffee0123456789c0ffee0123456789';
+const servers = requireServers(...TLS_COMMANDS);
+const allowLocalFiles = true;
 
 describe.skipIf(servers.skip)(servers.title('TLS'), () => {
-  let folder: TemporaryFolder;
-  let certificates: string;
-  let strangers: string;
-  let pskFile: string;
-  let image: string;
+  let bench: TlsBench;
 
   beforeAll(async () => {
-    folder = makeTemporaryFolder('tls');
-    certificates = join(folder.path, 'pki');
-    strangers = join(folder.path, 'strangers');
-    await makeCertificates(certificates);
-    await makeCertificates(strangers);
-    pskFile = join(folder.path, 'keys.psk');
-    writeFileSync(pskFile, `alice:${KEY}\n`, { mode: 0o600 });
-    image = join(folder.path, 'disk.raw');
-    await createImage({
-      path: image,
-      size: 8 * MIB,
-      format: 'raw',
-      fill: [{ pattern: 0x5a, offset: 0, length: MIB }],
-    });
+    bench = await makeTlsBench();
   });
 
   afterAll(() => {
-    folder.remove();
+    bench.remove();
+    expect(leftovers()).toEqual([]);
   });
 
-  const nbdkit = (...args: string[]) =>
-    startNbdkit({ plugin: 'pattern', parameters: ['8M'], args, transport: 'tcp' });
-  const qemuNbd = () =>
-    startQemuNbd({
-      image,
-      format: 'raw',
-      transport: 'tcp',
-      args: [
-        '--object',
-        `tls-creds-x509,id=t,endpoint=server,dir=${certificates},verify-peer=yes`,
-        '--tls-creds',
-        't',
-      ],
-    });
-  const secure = (uri: string, parameters: string): string => `${uri.replace('nbd:', 'nbds:')}?${parameters}`;
-  const allowLocalFiles = true;
-
-  it('qemu-nbd with client certificates', async () => {
-    await using server = await qemuNbd();
-    await using nbd = await connect(secure(server.uri, `tls-certificates=${certificates}`), {
-      allowLocalFiles,
-    });
-    const whole = await nbd.read(0, 8 * MIB);
-    expect(whole.subarray(0, MIB).equals(Buffer.alloc(MIB, 0x5a))).toBe(true);
-    expect(whole.subarray(MIB).equals(Buffer.alloc(7 * MIB))).toBe(true);
+  it.each(X509_SERVERS)('%s: certificates on both sides, named by the URI', async (name) => {
+    await using server = await bench.start(name, 'x509');
+    const uri = secured(server.uri, `tls-certificates=${bench.certificates}`);
+    await using nbd = await connect(uri, { allowLocalFiles });
+    await expectBytes(nbd, bench.content);
+    expect((await listExports(uri, { allowLocalFiles })).length).toBeGreaterThan(0);
+    expect((await exportInfo(uri, { allowLocalFiles })).transmissionFlags & 1).toBe(1);
+    await using pool = await connectPool(uri, { allowLocalFiles, connections: 2 });
+    expect(pool.connections).toHaveLength(2);
+    await expectBytes(pool, bench.content);
   });
 
-  it('nbdkit with x509 and with a PSK', async () => {
-    await using x509 = await nbdkit('--tls=require', `--tls-certificates=${certificates}`);
-    await using nbd = await connect(secure(x509.uri, `tls-certificates=${certificates}`), {
-      allowLocalFiles,
-    });
-    expect((await nbd.read(0, MIB)).readBigUInt64BE(4096)).toBe(4096n);
-    await using psk = await nbdkit('--tls=require', `--tls-psk=${pskFile}`);
-    const uri = secure(psk.uri.replace('//', '//alice@'), `tls-psk-file=${pskFile}`);
-    await using other = await connect(uri, { allowLocalFiles });
-    expect((await other.read(0, MIB)).readBigUInt64BE(8192)).toBe(8192n);
+  it.each(PSK_SERVERS)('%s: a key both know, named by the URI or given', async (name) => {
+    await using server = await bench.start(name, 'psk');
+    const uri = secured(server.uri, `tls-psk-file=${bench.keyFile}`).replace('//', '//bob@');
+    await using nbd = await connect(uri, { allowLocalFiles });
+    await expectBytes(nbd, bench.content);
+    const given = { address: server.endpoint as Address, exportName: 'vda', tls: bench.keyOf('alice') };
+    await using other = await connect(given);
+    await expectBytes(other, bench.content);
+    expect(await listExports(given)).toHaveLength(1);
   });
 
-  it('a unix socket, where the name has to be given', async () => {
-    const args = ['--tls=require', `--tls-certificates=${certificates}`];
-    await using server = await startNbdkit({ plugin: 'pattern', parameters: ['8M'], args });
-    const uri = `${server.uri.replace('nbd+unix', 'nbds+unix')}&tls-certificates=${certificates}`;
-    await using nbd = await connect(`${uri}&tls-hostname=localhost`, { allowLocalFiles });
-    expect((await nbd.read(0, 512)).length).toBe(512);
-    await expect(connect(uri, { allowLocalFiles })).rejects.toThrow(NbdUsageError);
-  });
-
-  it('is verified: a stranger, a wrong name and no authority are refused', async () => {
-    await using server = await nbdkit('--tls=require', `--tls-certificates=${certificates}`);
-    const refused = async (parameters: string, why: RegExp): Promise<void> => {
-      const failure: unknown = await connect(secure(server.uri, parameters), { allowLocalFiles }).catch(
-        (e: unknown) => e,
-      );
-      expect(failure).toBeInstanceOf(NbdTlsError);
-      expect((failure as Error).message).toMatch(why);
-    };
-    await refused(`tls-certificates=${strangers}`, /certificate|self/i);
-    await refused(`tls-certificates=${certificates}&tls-hostname=elsewhere.example`, /altnames/);
-    await refused('tls-hostname=localhost', /certificate/);
-    const unverified = { type: 'x509', verifyPeer: false } as const;
-    await using nbd = await connect({
-      address: server.endpoint as { host: string; port: number },
-      tls: unverified,
-    });
-    expect((await nbd.read(0, 512)).length).toBe(512);
-  });
-
-  it('a client certificate that is missing and a wrong key are TLS errors', async () => {
-    await using strict = await qemuNbd();
-    const ca = join(folder.path, 'ca-only');
-    mkdirSync(ca);
-    writeFileSync(join(ca, 'ca-cert.pem'), await run('cat', [join(certificates, 'ca-cert.pem')]));
-    await expect(connect(secure(strict.uri, `tls-certificates=${ca}`), { allowLocalFiles })).rejects.toThrow(
-      NbdTlsError,
-    );
-    await using psk = await nbdkit('--tls=require', `--tls-psk=${pskFile}`);
-    const wrong: TlsOptions = { type: 'psk', identity: 'alice', key: Buffer.alloc(16, 1) };
-    const address = psk.endpoint as { host: string; port: number };
-    await expect(connect({ address, tls: wrong })).rejects.toThrow(NbdTlsError);
-  });
-
-  it('there is no way down: TLS that is asked for and not there is an error, and the other way round', async () => {
-    const tls: TlsOptions = { type: 'x509', verifyPeer: false };
-    for (const args of [[], ['-o'], ['--mask-handshake=0']]) {
-      await using plain = await nbdkit(...args);
-      const address = plain.endpoint as { host: string; port: number };
-      await expect(connect({ address, tls }), args.join()).rejects.toThrow(NbdTlsError);
+  it('qemu-nbd: contexts behind TLS are those without', async () => {
+    const metaContexts = [ALLOCATION, 'qemu:dirty-bitmap:b0'];
+    await using secure = await bench.start('qemu-nbd', 'x509');
+    await using plain = await bench.startPlain('qemu-nbd');
+    const uri = secured(secure.uri, `tls-certificates=${bench.certificates}`);
+    await using nbd = await connect(uri, { allowLocalFiles, metaContexts });
+    await using reference = await connect(plain.uri, { metaContexts });
+    expect([...nbd.metaContexts].sort()).toEqual(metaContexts);
+    expect(nbd.headerStyle).toBe(reference.headerStyle);
+    for (const context of metaContexts) {
+      const extents = await collect(nbd.extents(context));
+      expect(extents).toEqual(await collect(reference.extents(context)));
+      expect(extents.length).toBeGreaterThan(2);
     }
-    await using strict = await nbdkit('--tls=require', `--tls-certificates=${certificates}`);
-    await expect(connect(strict.uri)).rejects.toThrow(NbdNegotiationError);
-    await expect(connect(strict.uri)).rejects.toThrow(/TLS_REQD/);
+    expect(await exportInfo(uri, { allowLocalFiles })).toEqual(await exportInfo(plain.uri));
   });
 
-  it('a URI names no files unless that is allowed', async () => {
-    await expect(connect('nbds://127.0.0.1:1/?tls-certificates=/etc')).rejects.toThrow(/allowLocalFiles/);
+  it.each(['qemu-nbd', 'nbdkit'] as const)(
+    '%s on a unix socket, where the name has to be given',
+    async (name) => {
+      await using server = await bench.start(name, 'x509', 'unix');
+      const files = `tls-certificates=${bench.certificates}`;
+      await using nbd = await connect(secured(server.uri, files, 'tls-hostname=localhost'), {
+        allowLocalFiles,
+      });
+      await expectBytes(nbd, bench.content);
+      const nameless = await rejection(connect(secured(server.uri, files), { allowLocalFiles }));
+      expect(nameless).toBeInstanceOf(NbdUsageError);
+      await using psk = await bench.start(name, 'psk', 'unix');
+      await using other = await connect({
+        address: psk.endpoint as Address,
+        exportName: 'vda',
+        tls: bench.keyOf('alice'),
+      });
+      await expectBytes(other, bench.content);
+    },
+  );
+
+  it('what is changed behind TLS reads back', async () => {
+    const args = ['--tls=require', `--tls-psk=${bench.keyFile}`];
+    await using server = await startNbdkit({ plugin: 'memory', parameters: ['12M'], args, transport: 'tcp' });
+    await using nbd = await connect({ address: server.endpoint as Address, tls: bench.keyOf('bob') });
+    const content = Buffer.alloc(12 * MIB);
+    await changeEverything(nbd, content);
+    await expectBytes(nbd, content);
+  });
+
+  it('a server that offers TLS and does not insist takes both', async () => {
+    const args = ['--tls=on', `--tls-psk=${bench.keyFile}`];
+    await using server = await startNbdkit({ plugin: 'memory', parameters: ['1M'], args, transport: 'tcp' });
+    await using plain = await connect(server.uri);
+    await using secure = await connect({ address: server.endpoint as Address, tls: bench.keyOf('bob') });
+    await plain.write(0, Buffer.alloc(512, 3));
+    await plain.flush();
+    expect((await secure.read(0, 512)).equals(Buffer.alloc(512, 3))).toBe(true);
+    // What travels in plain text is for everybody to see, what is encrypted is longer than what it says.
+    await secure.read(0, MIB);
+    expect(secure.statistics.bytesReceived).toBeGreaterThan(MIB);
+  });
+
+  it('a server that is killed behind TLS in mid-read ends them all', async () => {
+    const args = ['--tls=require', `--tls-psk=${bench.keyFile}`];
+    const slow = { plugin: 'memory', parameters: ['64M', 'delay-read=1'], filters: ['delay'] };
+    await using server = await startNbdkit({ ...slow, args, transport: 'tcp' });
+    await using nbd = await connect({ address: server.endpoint as Address, tls: bench.keyOf('bob') });
+    const reads = cutShort(
+      Array.from({ length: 16 }, (_, index) => nbd.read(index * MIB, MIB)),
+      NbdConnectionClosedError,
+    );
+    setTimeout(() => {
+      server.kill('SIGKILL');
+    }, 50);
+    expect(new Set(await reads).size).toBe(1);
   });
 });
-
-/** A certificate authority of our own with a server and a client, good for a day. */
-async function makeCertificates(path: string): Promise<void> {
-  mkdirSync(path, { mode: 0o755 });
-  const certtool = (...args: string[]): Promise<string> => run(commandPath('certtool'), args, { cwd: path });
-  const template = (name: string, lines: string[]): string => {
-    writeFileSync(join(path, `${name}.info`), `${['expiration_days = 1', ...lines].join('\n')}\n`);
-    return `${name}.info`;
-  };
-  const key = async (name: string): Promise<string> => {
-    await certtool('--generate-privkey', '--bits', '2048', '--outfile', `${name}-key.pem`);
-    return `${name}-key.pem`;
-  };
-  const ca = template('ca', ['cn = "test authority"', 'ca', 'cert_signing_key']);
-  await certtool(
-    '--generate-self-signed',
-    '--load-privkey',
-    await key('ca'),
-    '--template',
-    ca,
-    '--outfile',
-    'ca-cert.pem',
-  );
-  const signed = async (name: string, lines: string[]): Promise<void> => {
-    const files = [
-      '--load-ca-certificate',
-      'ca-cert.pem',
-      '--load-ca-privkey',
-      'ca-key.pem',
-      '--outfile',
-      `${name}-cert.pem`,
-    ];
-    const info = template(name, lines);
-    await certtool('--generate-certificate', '--load-privkey', await key(name), '--template', info, ...files);
-  };
-  await signed('server', [
-    'cn = "localhost"',
-    'dns_name = "localhost"',
-    'ip_address = "127.0.0.1"',
-    'tls_www_server',
-    'encryption_key',
-    'signing_key',
-  ]);
-  await signed('client', ['cn = "client"', 'tls_www_client', 'encryption_key', 'signing_key']);
-}

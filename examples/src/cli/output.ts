@@ -2,22 +2,45 @@ import { once } from 'node:events';
 import type { Point } from 'libvirt-ts-backup';
 
 /** Writes a line to stdout and waits while nobody takes it. */
-export async function printLine(text: string, signal?: AbortSignal): Promise<void> {
+export function printLine(text: string, signal?: AbortSignal): Promise<void> {
+  return print(`${text}\n`, signal);
+}
+
+async function print(text: string, signal: AbortSignal | undefined): Promise<void> {
   signal?.throwIfAborted();
-  if (process.stdout.write(`${text}\n`)) return;
+  if (process.stdout.write(text)) return;
   await once(process.stdout, 'drain', signal === undefined ? {} : { signal });
 }
 
-/** An array, one element a line, without ever holding it. */
-export async function printJsonArray(items: AsyncIterable<unknown>, signal: AbortSignal): Promise<void> {
-  let previous: string | undefined;
-  await printLine('[', signal);
-  for await (const item of items) {
-    if (previous !== undefined) await printLine(`${previous},`, signal);
-    previous = `  ${JSON.stringify(item)}`;
+const ITEMS_AT_ONCE = 1024;
+
+/** Many items as text, a bounded number of them in one write. */
+export async function printEach<Item>(
+  items: readonly Item[],
+  format: (item: Item) => string,
+  signal?: AbortSignal,
+): Promise<void> {
+  for (let at = 0; at < items.length; at += ITEMS_AT_ONCE) {
+    let text = '';
+    for (const item of items.slice(at, at + ITEMS_AT_ONCE)) text += format(item);
+    await print(text, signal);
   }
-  if (previous !== undefined) await printLine(previous, signal);
-  await printLine(']', signal);
+}
+
+/** An array, one element a line, without ever holding all of it. */
+export async function printJsonArray<Item>(
+  batches: AsyncIterable<readonly Item[]>,
+  format: (item: Item) => string,
+  signal: AbortSignal,
+): Promise<void> {
+  let before = '[\n  ';
+  const element = (item: Item): string => {
+    const text = before + format(item);
+    before = ',\n  ';
+    return text;
+  };
+  for await (const batch of batches) await printEach(batch, element, signal);
+  await print(before.startsWith('[') ? '[\n]\n' : '\n]\n', signal);
 }
 
 /** Columns as wide as their widest cell; the last one as it is. */

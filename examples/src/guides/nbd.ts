@@ -9,8 +9,10 @@ export async function readDirty(): Promise<void> {
   });
   for await (const { offset, length, flags } of nbd.extents(bitmap)) {
     if (flags === 0) continue; // clean
-    const bytes = await nbd.read(offset, Math.min(length, nbd.blockSize.maximum), { df: true });
-    console.log(offset, length, bytes.length);
+    for (let at = offset; at < offset + length; at += 2 ** 20) {
+      const bytes = await nbd.read(at, Math.min(2 ** 20, offset + length - at), { df: true });
+      console.log(at, bytes.length);
+    }
   }
   // #endregion
 }

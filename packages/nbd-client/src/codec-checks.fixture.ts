@@ -24,9 +24,9 @@ export const feeds: Readonly<Record<'receive' | 'target', Feed>> = {
   target: (parser, bytes) => {
     for (let at = 0; at < bytes.length;) {
       const target = parser.target();
-      if (target === null) {
+      if (typeof target === 'number') {
         // A transport without a target reads into its own buffer, here just large enough for a header.
-        const count = Math.min(16, bytes.length - at);
+        const count = Math.min(16, target, bytes.length - at);
         parser.receive(bytes.subarray(at, at + count));
         at += count;
       } else {
@@ -57,13 +57,14 @@ export async function parsePieces(
     [STATUS_COOKIE, status],
   ]);
   const parser = new ReplyParser(style, {
+    expectsContent: true,
     find(_high, low) {
       const command = waiting.get(low);
       if (command === undefined) throw new NbdProtocolError('unknown cookie', 'test');
       return command;
     },
     done(command) {
-      command.finish();
+      command.finish('');
       for (const [cookie, other] of waiting) if (other === command) waiting.delete(cookie);
     },
   });

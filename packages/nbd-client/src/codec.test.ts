@@ -11,6 +11,16 @@ import {
 } from './codec-checks.fixture.ts';
 import { NbdProtocolError, sanitize } from './errors.ts';
 import {
+  encodeInfoRequest,
+  encodeMetaContextRequest,
+  encodeOption,
+  parseInfo,
+  parseMetaContext,
+  parseOptionReplyHeader,
+} from './option.ts';
+import { NBD_CMD, NBD_CMD_FLAG, NBD_OPT, NBD_REP, NBD_REPLY_TYPE } from './protocol/constants.ts';
+import { encodeRequest } from './request.ts';
+import {
   chunk,
   data,
   error,
@@ -23,17 +33,7 @@ import {
   u16,
   u32,
   u64,
-} from './fake-server.fixture.ts';
-import {
-  encodeInfoRequest,
-  encodeMetaContextRequest,
-  encodeOption,
-  parseInfo,
-  parseMetaContext,
-  parseOptionReplyHeader,
-} from './option.ts';
-import { NBD_CMD, NBD_CMD_FLAG, NBD_OPT, NBD_REP, NBD_REPLY_TYPE } from './protocol/constants.ts';
-import { encodeRequest } from './request.ts';
+} from './wire.fixture.ts';
 
 const request = {
   flags: 0,
@@ -129,22 +129,25 @@ describe('replies', () => {
       'an offset that is not the request’s',
       extendedChunk(request, NBD_REPLY_TYPE.NONE, Buffer.alloc(0), { offset: 1n }),
     ],
-    ['a length of 2^63', extendedChunk(request, NBD_REPLY_TYPE.OFFSET_DATA, u64(0), { length: 2n ** 63n })],
     [
-      '32-bit extents',
+      'H17 a length of 2^63',
+      extendedChunk(request, NBD_REPLY_TYPE.OFFSET_DATA, u64(0), { length: 2n ** 63n }),
+    ],
+    [
+      'H29 32-bit extents',
       extendedChunk(statusRequest, NBD_REPLY_TYPE.BLOCK_STATUS, Buffer.concat([u32(1), u32(512), u32(0)])),
     ],
     [
-      'a count of extents that is not theirs',
+      'H29 a count of extents that is not theirs',
       extendedChunk(
         statusRequest,
         NBD_REPLY_TYPE.BLOCK_STATUS_EXT,
         Buffer.concat([u32(1), u32(2), u64(512), u64(0)]),
       ),
     ],
-    ['a simple reply', Buffer.concat([simple(request, 0), Buffer.alloc(16)])],
+    ['H18 a simple reply', Buffer.concat([simple(request, 0), Buffer.alloc(16)])],
     [
-      'a structured chunk',
+      'H18 a structured chunk',
       Buffer.concat([chunk(request, NBD_REPLY_TYPE.NONE, Buffer.alloc(0)), Buffer.alloc(12)]),
     ],
   ])('extended headers with %s are a protocol error', async (_title, bytes) => {

@@ -1,8 +1,9 @@
 import { describe, expect, it, vi } from 'vitest';
 import { connect } from './connect.ts';
 import { NbdConnectionClosedError, NbdConnectError, NbdUsageError } from './errors.ts';
-import { data, FakeServer, patternAt, type Request } from './fake-server.fixture.ts';
+import { FakeServer } from './fake-server.fixture.ts';
 import { NBD_CMD, NBD_CMD_FLAG } from './protocol/constants.ts';
+import { data, error, patternAt, type Request } from './wire.fixture.ts';
 
 const KIB = 1024;
 const CONTEXT = 'base:allocation';
@@ -34,6 +35,24 @@ describe('reading', () => {
     expect(server.requests.map(({ length }) => length)).toEqual([64 * KIB, 64 * KIB, 64 * KIB, 8 * KIB]);
     expect(server.requests.every(({ flags }) => flags === NBD_CMD_FLAG.DF)).toBe(true);
     expect(nbd.statistics).toMatchObject({ requests: 4, readBytesRequested: 200 * KIB });
+  });
+
+  it('says which command on which part of which export failed', async () => {
+    await using server = await FakeServer.start({
+      request: (request) => error(request, 5, 'no such sector'),
+    });
+    await using nbd = await connect({ ...server.endpoint, exportName: 'vda' });
+    await expect(nbd.read(512, 1024)).rejects.toMatchObject({
+      code: 'ERR_NBD_COMMAND',
+      exportName: 'vda',
+      offset: 512,
+      length: 1024,
+      message: 'NBD_CMD_READ of 1024 bytes at 512 of export "vda" failed with EIO (5): no such sector',
+    });
+    await using other = await connect(server.endpoint);
+    await expect(other.read(0, 1)).rejects.toThrow(
+      /^NBD_CMD_READ of 1 bytes at 0 of the default export failed/,
+    );
   });
 
   it('sends nothing for nothing', async () => {

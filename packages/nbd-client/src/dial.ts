@@ -91,9 +91,9 @@ abstract class SocketTransport implements Transport {
   }
 
   write(...pieces: readonly Uint8Array[]): void {
-    this.socket.cork();
+    if (pieces.length > 1) this.socket.cork();
     for (const piece of pieces) this.socket.write(piece);
-    this.socket.uncork();
+    if (pieces.length > 1) this.socket.uncork();
   }
 
   end(): void {
@@ -105,13 +105,9 @@ abstract class SocketTransport implements Transport {
   }
 
   /** Whatever breaks the receiver breaks the connection, with that as the reason. */
-  protected give(bytes: () => void): void {
-    try {
-      bytes();
-    } catch (error) {
-      this.#error ??= error as Error;
-      this.socket.destroy();
-    }
+  protected fail(error: Error): void {
+    this.#error ??= error;
+    this.socket.destroy();
   }
 }
 
@@ -123,17 +119,23 @@ function optionsOf(address: Address): { path: string } | { host: string; port: n
 class PlainTransport extends SocketTransport {
   protected override open(): Socket {
     const own = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES);
-    const onread = {
-      buffer: (): Uint8Array => this.receiver.target() ?? own,
-      callback: (count: number, buffer: Uint8Array): boolean => {
-        this.give(() => {
-          if (buffer === own) this.receiver.receive(buffer.subarray(0, count));
-          else this.receiver.filled(count);
-        });
-        return true;
-      },
+    let few = own.subarray(0, 0);
+    const buffer = (): Uint8Array => {
+      const target = this.receiver.target();
+      if (typeof target !== 'number') return target;
+      if (target >= own.length) return own;
+      return few.length === target ? few : (few = own.subarray(0, target));
     };
-    return connectSocket({ ...optionsOf(this.address), onread });
+    const callback = (count: number, bytes: Uint8Array): boolean => {
+      try {
+        if (bytes.buffer === own.buffer) this.receiver.receive(own.subarray(0, count));
+        else this.receiver.filled(count);
+      } catch (error) {
+        this.fail(error as Error);
+      }
+      return true;
+    };
+    return connectSocket({ ...optionsOf(this.address), onread: { buffer, callback } });
   }
 
   override startTls(): Promise<void> {
@@ -157,9 +159,11 @@ class TlsTransport extends SocketTransport {
   /** Bytes come as events: `onread` has no effect on a TLS socket. */
   #listen(): void {
     this.socket.on('data', (chunk: Buffer) => {
-      this.give(() => {
+      try {
         this.receiver.receive(chunk);
-      });
+      } catch (error) {
+        this.fail(error as Error);
+      }
     });
   }
 

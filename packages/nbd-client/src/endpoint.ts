@@ -10,6 +10,7 @@ export type Address =
 
 /** A server and one of its exports. */
 export interface Endpoint {
+  /** Where it listens. */
   readonly address: Address;
   /** Default: the export with the empty name. */
   readonly exportName?: string;

@@ -58,35 +58,47 @@ export class NbdCommandError extends NbdError {
     this.prototype.name = 'NbdCommandError';
   }
   readonly code = 'ERR_NBD_COMMAND';
-  /** The error value of the wire; `errnoName` gives its name. */
+  /** The error value of the wire. */
   readonly errno: number;
+  /** Its name. A value that the protocol does not know counts as EINVAL, says its section "Error values". */
   readonly errnoName: string;
   /** The command in the specification's spelling, such as `NBD_CMD_READ`. */
   readonly command: string;
+  /** Empty for the default export. */
+  readonly exportName: string;
   /** Of the request, in bytes. */
   readonly offset: number;
+  /** Of the request, in bytes. */
   readonly length: number;
+  /** What the server said, control characters escaped; often empty. */
+  readonly serverMessage: string;
   /** Where in the request it happened, if the server said so (NBD_REPLY_TYPE_ERROR_OFFSET). */
   readonly errorOffset: number | undefined;
 
   constructor(fields: {
     errno: number;
     command: string;
+    exportName: string;
     offset: number;
     length: number;
     serverMessage: string;
     errorOffset: number | undefined;
   }) {
-    const errnoName = nameOf(NBD_ERROR, '', fields.errno);
+    const known = Object.entries(NBD_ERROR).find(([, value]) => value === fields.errno);
+    const errnoName = known?.[0] ?? 'EINVAL';
     const said = fields.serverMessage === '' ? '' : `: ${fields.serverMessage}`;
+    const where =
+      fields.exportName === '' ? 'the default export' : `export ${JSON.stringify(fields.exportName)}`;
     super(
-      `${fields.command} of ${fields.length} bytes at ${fields.offset} failed with ${errnoName} (${fields.errno})${said}`,
+      `${fields.command} of ${fields.length} bytes at ${fields.offset} of ${where} failed with ${errnoName} (${fields.errno})${said}`,
     );
     this.errno = fields.errno;
     this.errnoName = errnoName;
     this.command = fields.command;
+    this.exportName = fields.exportName;
     this.offset = fields.offset;
     this.length = fields.length;
+    this.serverMessage = fields.serverMessage;
     this.errorOffset = fields.errorOffset;
   }
 }

@@ -1,6 +1,8 @@
 import type { Extent } from './commands/command.ts';
 import type { BlockStatus } from './commands/status-command.ts';
+import { NbdProtocolError } from './errors.ts';
 
+/** For `extents`. */
 export interface ExtentsOptions {
   /** First byte; default 0. */
   readonly start?: number;
@@ -12,29 +14,62 @@ export interface ExtentsOptions {
 /** What the iteration asks: BLOCK_STATUS of a range that the server may answer in part. */
 export type AskStatus = (offset: number, length: number) => Promise<BlockStatus>;
 
+/** What is walked, in bytes. */
+export interface ExtentsRange {
+  readonly start: number;
+  readonly end: number;
+  /** The most that one request covers. */
+  readonly windowBytes: number;
+  /** Where a request may start: multiples of the minimum block size. */
+  readonly alignment: number;
+}
+
 /**
- * Walks one context window by window and joins neighbours with the same flags, also across windows.
+ * Walks one context window by window and joins neighbours with the same flags, also across windows. Yields what
+ * one reply brought.
  *
- * Memory holds one reply. The extents cover `start` to `end` without gap or overlap.
+ * Memory holds one reply. The extents cover `start` to `end` without gap or overlap. An answer may end within
+ * a block (QEMU up to 3.1 does so): the next request starts with that block, and what is known is skipped.
+ *
+ * @throws NbdProtocolError if an answer brings nothing new
  */
-export async function* iterateExtents(
+export async function* iterateExtentBatches(
   ask: AskStatus,
   context: string,
-  range: { readonly start: number; readonly end: number; readonly windowBytes: number },
-): AsyncGenerator<Extent, void, undefined> {
+  { start, end, windowBytes, alignment }: ExtentsRange,
+): AsyncGenerator<readonly Extent[], void, undefined> {
   let pending: Extent | undefined;
-  let offset = range.start;
-  while (offset < range.end) {
-    const status = await ask(offset, Math.min(range.windowBytes, range.end - offset));
-    for (const extent of status.get(context) ?? []) {
+  let offset = start;
+  while (offset < end) {
+    const from = offset - (offset % alignment);
+    const status = await ask(from, Math.min(windowBytes, end - from));
+    const known = offset;
+    const batch: Extent[] = [];
+    for (const found of status.get(context) ?? []) {
+      const extent = found.offset < offset ? beginAt(found, offset) : found;
+      if (extent.length <= 0) continue;
       if (pending?.flags === extent.flags) {
         pending = { ...pending, length: pending.length + extent.length };
       } else {
-        if (pending !== undefined) yield pending;
+        if (pending !== undefined) batch.push(pending);
         pending = extent;
       }
       offset = extent.offset + extent.length;
     }
+    if (offset === known)
+      throw new NbdProtocolError(`no status behind ${known} in an answer from ${from} on`, 'Block status');
+    if (batch.length > 0) yield batch;
   }
-  if (pending !== undefined) yield pending;
+  if (pending !== undefined) yield [pending];
+}
+
+/** One by one. */
+export async function* eachExtent(
+  batches: AsyncIterable<readonly Extent[]>,
+): AsyncGenerator<Extent, void, undefined> {
+  for await (const batch of batches) yield* batch;
+}
+
+function beginAt({ offset, length, flags }: Extent, start: number): Extent {
+  return { offset: start, length: length - (start - offset), flags };
 }

@@ -1,32 +1,32 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Endpoint } from './endpoint.ts';
 import {
+  isErrorReply,
   NBD_CMD,
-  NBD_EXTENDED_REPLY_MAGIC,
+  NBD_CMD_FLAG,
   NBD_FLAG,
-  NBD_IHAVEOPT,
   NBD_INFO,
-  NBD_MAGIC,
   NBD_OPT,
-  NBD_OPTION_REPLY_MAGIC,
   NBD_REP,
-  NBD_REPLY_FLAG_DONE,
   NBD_REPLY_TYPE,
-  NBD_SIMPLE_REPLY_MAGIC,
-  NBD_STRUCTURED_REPLY_MAGIC,
 } from './protocol/constants.ts';
-
-export interface Request {
-  readonly flags: number;
-  readonly type: number;
-  readonly cookie: bigint;
-  readonly offset: number;
-  readonly length: number;
-  readonly payload: Buffer;
-}
+import {
+  type Request,
+  GREETING,
+  patternAt,
+  u16,
+  u32,
+  u64,
+  optionReply,
+  extendedChunk,
+  data,
+  status,
+  simple,
+} from './wire.fixture.ts';
 
 /** What a fake server does. Whatever is left out is done as a good server does it. */
 export interface Script {
@@ -38,6 +38,12 @@ export interface Script {
   readonly blockSize?: readonly [number, number, number];
   /** Selected metadata contexts by name; default: each that is asked for, from 1 on. */
   readonly contexts?: readonly (readonly [number, string])[];
+  /** Contexts that it lists; default: none. */
+  readonly offered?: readonly string[];
+  /** Name and description of the exports that it lists. */
+  readonly exports?: readonly (readonly [string, string])[];
+  /** Encrypts with this key when it is asked to. */
+  readonly psk?: Buffer;
   readonly structured?: boolean;
   readonly extended?: boolean;
   /** Without options: the greeting is followed by requests. */
@@ -50,108 +56,8 @@ export interface Script {
   readonly request?: (request: Request, server: FakeConnection) => Buffer | 'nothing' | undefined;
 }
 
-/** The content of every fake export. */
-export function patternAt(offset: number, length: number): Buffer {
-  return Buffer.from(Array.from({ length }, (_, index) => ((offset + index) * 31 + 7) & 0xff));
-}
-
 const DEFAULT_FLAGS =
   NBD_FLAG.HAS_FLAGS | NBD_FLAG.SEND_DF | NBD_FLAG.CAN_MULTI_CONN | NBD_FLAG.SEND_CACHE | NBD_FLAG.SEND_FLUSH;
-
-export function u16(value: number): Buffer {
-  const bytes = Buffer.alloc(2);
-  bytes.writeUInt16BE(value);
-  return bytes;
-}
-
-export function u32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
-}
-
-export function u64(value: bigint | number): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64BE(BigInt(value));
-  return bytes;
-}
-
-export const GREETING: Buffer = Buffer.concat([u64(NBD_MAGIC), u64(NBD_IHAVEOPT), u16(3)]);
-
-export function optionReply(option: number, type: number, payload: Buffer = Buffer.alloc(0)): Buffer {
-  return Buffer.concat([u64(NBD_OPTION_REPLY_MAGIC), u32(option), u32(type), u32(payload.length), payload]);
-}
-
-/** A structured reply chunk. `length` and `cookie` can lie. */
-export function chunk(
-  request: Pick<Request, 'cookie'>,
-  type: number,
-  payload: Buffer,
-  options: { done?: boolean; length?: number; cookie?: bigint; flags?: number; magic?: number } = {},
-): Buffer {
-  const { done = true, length = payload.length, cookie = request.cookie, flags = 0 } = options;
-  return Buffer.concat([
-    u32(options.magic ?? NBD_STRUCTURED_REPLY_MAGIC),
-    u16(flags | (done ? NBD_REPLY_FLAG_DONE : 0)),
-    u16(type),
-    u64(cookie),
-    u32(length),
-    payload,
-  ]);
-}
-
-/** An extended reply chunk. */
-export function extendedChunk(
-  request: Request,
-  type: number,
-  payload: Buffer,
-  options: { done?: boolean; offset?: bigint; length?: bigint } = {},
-): Buffer {
-  const { done = true, offset = BigInt(request.offset), length = BigInt(payload.length) } = options;
-  const flags = done ? NBD_REPLY_FLAG_DONE : 0;
-  const header = [
-    u32(NBD_EXTENDED_REPLY_MAGIC),
-    u16(flags),
-    u16(type),
-    u64(request.cookie),
-    u64(offset),
-    u64(length),
-  ];
-  return Buffer.concat([...header, payload]);
-}
-
-export function data(request: Request, offset: number, length: number, done = true): Buffer {
-  return chunk(request, NBD_REPLY_TYPE.OFFSET_DATA, Buffer.concat([u64(offset), patternAt(offset, length)]), {
-    done,
-  });
-}
-
-export function hole(request: Request, offset: number, length: number, done = true): Buffer {
-  return chunk(request, NBD_REPLY_TYPE.OFFSET_HOLE, Buffer.concat([u64(offset), u32(length)]), { done });
-}
-
-export function none(request: Request): Buffer {
-  return chunk(request, NBD_REPLY_TYPE.NONE, Buffer.alloc(0));
-}
-
-export function error(request: Request, errno: number, message = '', done = true): Buffer {
-  const text = Buffer.from(message);
-  return chunk(request, NBD_REPLY_TYPE.ERROR, Buffer.concat([u32(errno), u16(text.length), text]), { done });
-}
-
-export function status(
-  request: Request,
-  id: number,
-  extents: readonly [number, number][],
-  done = true,
-): Buffer {
-  const pairs = extents.map(([length, flags]) => Buffer.concat([u32(length), u32(flags)]));
-  return chunk(request, NBD_REPLY_TYPE.BLOCK_STATUS, Buffer.concat([u32(id), ...pairs]), { done });
-}
-
-export function simple(request: Request, errno: number, payload: Buffer = Buffer.alloc(0)): Buffer {
-  return Buffer.concat([u32(NBD_SIMPLE_REPLY_MAGIC), u32(errno), u64(request.cookie), payload]);
-}
 
 /** An NBD server that says what its script tells it to, on a unix socket of its own. */
 export class FakeServer implements AsyncDisposable {
@@ -161,19 +67,21 @@ export class FakeServer implements AsyncDisposable {
   readonly #server: Server;
   readonly #folder: string;
 
-  private constructor(server: Server, folder: string) {
+  private constructor(server: Server, folder: string, path: string) {
     this.#server = server;
     this.#folder = folder;
-    this.endpoint = { address: { path: join(folder, 's') } };
+    this.endpoint = { address: { path } };
   }
 
-  static async start(script: Script = {}): Promise<FakeServer> {
+  /** @param address - default: a socket in a folder of its own */
+  static async start(script: Script = {}, address?: string): Promise<FakeServer> {
     const folder = mkdtempSync(join(tmpdir(), 'nbd-'));
     const server = createServer((socket) => {
       fake.connections.push(new FakeConnection(socket, script, fake.requests));
     });
-    const fake = new FakeServer(server, folder);
-    await new Promise<void>((resolve) => server.listen(join(folder, 's'), resolve));
+    const path = address ?? join(folder, 's');
+    const fake = new FakeServer(server, folder, path);
+    await new Promise<void>((resolve) => server.listen(path, resolve));
     return fake;
   }
 
@@ -185,7 +93,9 @@ export class FakeServer implements AsyncDisposable {
 }
 
 export class FakeConnection {
-  readonly socket: Socket;
+  socket: Socket;
+  /** What `socket` encrypts, once it does. */
+  readonly plain: Socket;
   /** Bytes that came from the client, for what it says in which order. */
   readonly options: number[] = [];
   readonly #script: Script;
@@ -197,15 +107,28 @@ export class FakeConnection {
 
   constructor(socket: Socket, script: Script, requests: Request[]) {
     this.socket = socket;
+    this.plain = socket;
     this.#script = script;
     this.#requests = requests;
-    socket.on('error', () => undefined);
     if (script.oldstyle === true) this.#phase = 'transmission';
+    this.#listen();
     socket.write(script.greeting ?? GREETING);
-    socket.on('data', (bytes: Buffer) => {
+  }
+
+  #listen(): void {
+    this.socket.on('error', () => undefined);
+    this.socket.on('data', (bytes: Buffer) => {
       this.#received = Buffer.concat([this.#received, bytes]);
       while (this.#step());
     });
+  }
+
+  #startTls(psk: Buffer): void {
+    const { plain } = this;
+    plain.removeAllListeners('data');
+    const secure = { isServer: true, pskCallback: () => psk, ciphers: 'TLS_AES_128_GCM_SHA256:PSK' };
+    this.socket = new TLSSocket(plain, secure);
+    this.#listen();
   }
 
   #take(count: number): Buffer {
@@ -232,7 +155,8 @@ export class FakeConnection {
     if (have.length < size) return false;
     const type = have.readUInt16BE(6);
     const length = this.#extended ? Number(have.readBigUInt64BE(24)) : have.readUInt32BE(24);
-    const payloadBytes = type === NBD_CMD.WRITE ? length : 0;
+    const carriesPayload = type === NBD_CMD.WRITE || (have.readUInt16BE(4) & NBD_CMD_FLAG.PAYLOAD_LEN) !== 0;
+    const payloadBytes = carriesPayload ? length : 0;
     if (have.length < size + payloadBytes) return false;
     const header = this.#take(size);
     const [flags, cookie, offset] = [
@@ -252,8 +176,12 @@ export class FakeConnection {
       this.socket.write(optionReply(option, NBD_REP.ERR_UNSUP));
       return;
     }
-    if (option === NBD_OPT.GO || option === NBD_OPT.EXPORT_NAME) this.#phase = 'transmission';
+    const refused = own !== undefined && own.length >= 16 && isErrorReply(own.readUInt32BE(12));
+    if ((option === NBD_OPT.GO && !refused) || option === NBD_OPT.EXPORT_NAME) this.#phase = 'transmission';
     this.socket.write(own ?? this.#defaultOption(option, payload));
+    if (own === undefined && option === NBD_OPT.ABORT) this.socket.end();
+    if (own === undefined && option === NBD_OPT.STARTTLS && this.#script.psk)
+      this.#startTls(this.#script.psk);
   }
 
   #defaultOption(option: number, payload: Buffer): Buffer {
@@ -272,6 +200,34 @@ export class FakeConnection {
         );
         return Buffer.concat([...selected, acknowledged]);
       }
+      case NBD_OPT.ABORT:
+        return acknowledged;
+      case NBD_OPT.STARTTLS:
+        return this.#script.psk === undefined ? optionReply(option, NBD_REP.ERR_UNSUP) : acknowledged;
+      case NBD_OPT.LIST: {
+        const listed = (this.#script.exports ?? []).map(([name, text]) =>
+          optionReply(
+            option,
+            NBD_REP.SERVER,
+            Buffer.concat([u32(Buffer.byteLength(name)), Buffer.from(name + text)]),
+          ),
+        );
+        return Buffer.concat([...listed, acknowledged]);
+      }
+      case NBD_OPT.LIST_META_CONTEXT: {
+        const asked = queriesOf(payload);
+        const names = (this.#script.offered ?? []).filter(
+          (name) =>
+            asked.length === 0 ||
+            asked.includes(name) ||
+            asked.some((q) => q.endsWith(':') && name.startsWith(q)),
+        );
+        const listed = names.map((name) =>
+          optionReply(option, NBD_REP.META_CONTEXT, Buffer.concat([u32(0), Buffer.from(name)])),
+        );
+        return Buffer.concat([...listed, acknowledged]);
+      }
+      case NBD_OPT.INFO:
       case NBD_OPT.GO: {
         const flags = u16(this.#script.transmissionFlags ?? DEFAULT_FLAGS);
         const shown = Buffer.concat([u16(NBD_INFO.EXPORT), u64(size), flags]);
@@ -303,11 +259,16 @@ export class FakeConnection {
       );
     if (request.type !== NBD_CMD.BLOCK_STATUS)
       return extendedChunk(request, NBD_REPLY_TYPE.NONE, Buffer.alloc(0));
-    const last = this.#contexts.length - 1;
+    const filter = request.payload;
+    const ids = Array.from({ length: Math.max(0, filter.length / 4 - 2) }, (_, index) =>
+      filter.readUInt32BE(8 + 4 * index),
+    );
+    const wanted = filter.length === 0 ? this.#contexts : this.#contexts.filter(([id]) => ids.includes(id));
+    const effective = filter.length === 0 ? length : Number(filter.readBigUInt64BE(0));
     return Buffer.concat(
-      this.#contexts.map(([id], index) =>
-        extendedChunk(request, NBD_REPLY_TYPE.BLOCK_STATUS_EXT, extentOf(id, length), {
-          done: index === last,
+      wanted.map(([id], index) =>
+        extendedChunk(request, NBD_REPLY_TYPE.BLOCK_STATUS_EXT, extentOf(id, effective), {
+          done: index === wanted.length - 1,
         }),
       ),
     );

@@ -1,18 +1,18 @@
-import { NbdConnectError, NbdProtocolError } from './errors.ts';
+import { NbdConnectError, NbdError, NbdProtocolError } from './errors.ts';
 import { MAX_OPTION_REPLY_BYTES } from './protocol/limits.ts';
 import type { Receiver } from './transport.ts';
 
 interface Waiting {
   readonly count: number;
   readonly resolve: (bytes: Buffer) => void;
-  readonly reject: (error: Error) => void;
+  readonly reject: (reason: unknown) => void;
 }
 
 /** Hands out the bytes of the handshake in the lengths that are asked for. */
 export class HandshakeReader implements Receiver {
   #buffered: Buffer = Buffer.alloc(0);
   #waiting: Waiting | undefined;
-  #error: Error | undefined;
+  #end: { readonly reason: unknown } | undefined;
 
   /** The next `count` bytes; `count` must have been checked against a limit. */
   read(count: number): Promise<Buffer> {
@@ -31,11 +31,11 @@ export class HandshakeReader implements Receiver {
 
   /** Whether the transport ended behind the bytes read so far. */
   get hasEnded(): boolean {
-    return this.#error !== undefined;
+    return this.#end !== undefined;
   }
 
-  target(): null {
-    return null;
+  target(): number {
+    return Infinity;
   }
 
   filled(): void {
@@ -50,7 +50,12 @@ export class HandshakeReader implements Receiver {
   }
 
   ended(error: Error | undefined): void {
-    this.#error ??= error ?? new NbdConnectError('the server closed the connection during the handshake');
+    this.abandon(error instanceof NbdError ? error : brokenOff(error));
+  }
+
+  /** Nobody waits for the handshake any more: `reason` as it is, unless it has ended before. */
+  abandon(reason: unknown): void {
+    this.#end ??= { reason };
     this.#serve();
   }
 
@@ -62,9 +67,15 @@ export class HandshakeReader implements Receiver {
       const bytes = this.#buffered.subarray(0, waiting.count);
       this.#buffered = this.#buffered.subarray(waiting.count);
       waiting.resolve(bytes);
-    } else if (this.#error !== undefined) {
+    } else if (this.#end !== undefined) {
       this.#waiting = undefined;
-      waiting.reject(this.#error);
+      waiting.reject(this.#end.reason);
     }
   }
+}
+
+function brokenOff(cause: Error | undefined): NbdConnectError {
+  return cause === undefined
+    ? new NbdConnectError('the server closed the connection during the handshake')
+    : new NbdConnectError(`the connection broke during the handshake: ${cause.message}`, { cause });
 }

@@ -2,6 +2,9 @@ import { randomInt } from 'node:crypto';
 import type { Command } from './commands/command.ts';
 import { NbdProtocolError } from './errors.ts';
 
+/** Below this one receive for several replies and a copy out of it are cheaper. */
+const CONTENT_MIN_BYTES = 128 * 1024;
+
 /** How much may be under way at once. */
 export interface WindowLimits {
   readonly maxRequests: number;
@@ -58,7 +61,8 @@ export class InFlight {
     this.#nextCookie = (cookie + 1) >>> 0;
     this.#sent.set(cookie, command);
     this.#bytes += command.payloadBytes;
-    return Object.assign(command, { cookie });
+    command.cookie = cookie;
+    return command as Command & { cookie: number };
   }
 
   #fits(command: Command): boolean {
@@ -75,10 +79,21 @@ export class InFlight {
     throw new NbdProtocolError('reply with a cookie that no request in flight has', 'Transmission phase');
   }
 
+  /** Whether the oldest command on the wire reads straight into its place, and enough for a receive of its own. */
+  get expectsContent(): boolean {
+    for (const { direct, length } of this.#sent.values()) return direct && length >= CONTENT_MIN_BYTES;
+    return false;
+  }
+
   /** A command was answered. */
   remove(command: Command): void {
     if (command.cookie === undefined || !this.#sent.delete(command.cookie)) return;
     this.#bytes -= command.payloadBytes;
+  }
+
+  /** Rejects what has not been sent. */
+  failWaiting(reason: unknown): void {
+    for (const command of this.#waiting.splice(0)) command.fail(reason);
   }
 
   /** Rejects everything, sent or not. */

@@ -1,13 +1,7 @@
 export type { Extent } from './commands/command.ts';
 export type { BlockStatus } from './commands/status-command.ts';
-export {
-  connect,
-  type ConnectOptions,
-  connectPool,
-  exportInfo,
-  type HandshakeOptions,
-  listExports,
-} from './connect.ts';
+export { connect, connectPool, exportInfo, listExports, listMetaContexts } from './connect.ts';
+export type { ConnectOptions, HandshakeOptions, MetaContextOptions, PoolOptions } from './connect-options.ts';
 export type { ExportInfo, ExportListing } from './haggle.ts';
 export { NbdPool } from './pool.ts';
 export {
@@ -16,6 +10,7 @@ export {
   NbdConnection,
   type ReadOptions,
 } from './connection.ts';
+export type { ClosedMessage, CommandTrace, ConnectTrace } from './diagnostics.ts';
 export type { Address, Endpoint } from './endpoint.ts';
 export {
   NbdCommandError,
@@ -26,22 +21,30 @@ export {
   NbdProtocolError,
   NbdTlsError,
   NbdUsageError,
+  sanitize,
 } from './errors.ts';
+export { ExportFeatures } from './export-features.ts';
 export type { ExtentsOptions } from './extents.ts';
 export type { BlockSize } from './option.ts';
 export {
+  NBD_CMD,
+  NBD_CMD_FLAG,
   NBD_DEFAULT_PORT,
   NBD_ERROR,
+  NBD_FLAG,
   NBD_META_BASE_ALLOCATION,
   NBD_META_QEMU_ALLOCATION_DEPTH,
   NBD_META_QEMU_DIRTY_BITMAP,
   NBD_STATE_DIRTY,
   NBD_STATE_HOLE,
+  NBD_OPT,
+  NBD_REP,
   NBD_STATE_ZERO,
 } from './protocol/constants.ts';
 export type { HeaderStyle } from './reply-parser.ts';
 export type { CloseInfo, ConnectionStatistics } from './session.ts';
 export type { PskOptions, TlsFiles, TlsOptions, X509Options } from './tls-options.ts';
-export type { ReadStreamOptions, WriteStreamOptions } from './streams.ts';
+export type { ReadStreamOptions } from './streams.ts';
 export { parseNbdUri } from './uri.ts';
+export type { RestoreChunk, RestoreStreamOptions, WriteStreamOptions } from './write-streams.ts';
 export type { ChangeOptions, WriteZeroesOptions } from './writing.ts';

@@ -1,8 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { connect } from './connect.ts';
 import { NbdNegotiationError, NbdProtocolError } from './errors.ts';
-import { FakeServer, patternAt, type Script, u16, u64 } from './fake-server.fixture.ts';
+import { FakeServer, type Script } from './fake-server.fixture.ts';
 import { NBD_IHAVEOPT, NBD_MAGIC, NBD_OLDSTYLE_MAGIC, NBD_OPT } from './protocol/constants.ts';
+import { patternAt, u16, u64 } from './wire.fixture.ts';
 
 const SIZE = 2 ** 20;
 const CONTEXT = 'base:allocation';
@@ -100,6 +101,29 @@ describe('older servers', () => {
     expect((await nbd.read(0, 512)).equals(patternAt(0, 512))).toBe(true);
   });
 
+  it('structured replies without NBD_OPT_GO fall back to NBD_OPT_EXPORT_NAME and keep them', async () => {
+    await using server = await FakeServer.start({
+      option: (number) => (number === NBD_OPT.EXPORT_NAME ? exportNameReply(0) : undefined),
+      refuseGo: true,
+    });
+    await using nbd = await connect(server.endpoint, { metaContexts: [CONTEXT] });
+    expect(nbd).toMatchObject({ headerStyle: 'structured', metaContexts: [CONTEXT] });
+    expect((await nbd.blockStatus(0, 512)).get(CONTEXT)).toEqual([{ offset: 0, length: 512, flags: 0 }]);
+  });
+
+  it('extended headers without NBD_OPT_GO are an error: there is no way back from them', async () => {
+    await using server = await FakeServer.start({ extended: true, refuseGo: true });
+    expect(await rejection(connect(server.endpoint))).toBeInstanceOf(NbdNegotiationError);
+    expect(server.connections[0]?.options).not.toContain(NBD_OPT.EXPORT_NAME);
+  });
+
+  it('oldstyle flags with bits in their upper half are refused', async () => {
+    const magic = [u64(NBD_MAGIC), u64(NBD_OLDSTYLE_MAGIC)];
+    const greeting = Buffer.concat([...magic, u64(SIZE), u16(1), u16(1), Buffer.alloc(124)]);
+    await using server = await FakeServer.start({ greeting, oldstyle: true });
+    expect(await rejection(connect(server.endpoint))).toBeInstanceOf(NbdProtocolError);
+  });
+
   it('an export it does not have: the server hangs up, which says so', async () => {
     await using server = await FakeServer.start(
       newstyle(2, () => {
@@ -114,5 +138,17 @@ describe('older servers', () => {
       reply: null,
       message: expect.stringMatching(/"vdz"/) as string,
     });
+  });
+
+  it('an abort while the server considers an export name rejects with its reason', async () => {
+    await using server = await FakeServer.start(newstyle(2, () => 'nothing'));
+    const abort = new AbortController();
+    const attempt = rejection(connect(server.endpoint, { signal: abort.signal }));
+    await vi.waitFor(() => {
+      expect(server.connections[0]?.options).toEqual([NBD_OPT.EXPORT_NAME]);
+    });
+    const reason = new Error('enough');
+    abort.abort(reason);
+    expect(await attempt).toBe(reason);
   });
 });

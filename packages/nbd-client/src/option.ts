@@ -7,6 +7,7 @@ import { readUint64 } from './protocol/uint64.ts';
 export interface BlockSize {
   /** Every offset and length is a multiple of this. */
   readonly minimum: number;
+  /** Requests of multiples of this are the fastest. */
   readonly preferred: number;
   /** The most that one READ or WRITE may carry. */
   readonly maximum: number;

@@ -2,10 +2,18 @@ import type { Readable, Writable } from 'node:stream';
 import type { Extent } from './commands/command.ts';
 import type { BlockStatus } from './commands/status-command.ts';
 import type { BlockStatusOptions, CommandOptions, NbdConnection, ReadOptions } from './connection.ts';
+import { ExportFeatures } from './export-features.ts';
 import type { ExtentsOptions } from './extents.ts';
 import type { BlockSize } from './option.ts';
+import type { HeaderStyle } from './reply-parser.ts';
 import type { CloseInfo, ConnectionStatistics } from './session.ts';
-import { readStream, type ReadStreamOptions, writeStream, type WriteStreamOptions } from './streams.ts';
+import { readStream, type ReadStreamOptions } from './streams.ts';
+import {
+  restoreStream,
+  type RestoreStreamOptions,
+  writeStream,
+  type WriteStreamOptions,
+} from './write-streams.ts';
 import type { ChangeOptions, WriteZeroesOptions } from './writing.ts';
 
 /**
@@ -15,18 +23,24 @@ import type { ChangeOptions, WriteZeroesOptions } from './writing.ts';
  * The server promised (NBD_FLAG_CAN_MULTI_CONN) that what one connection has written all of them see, and
  * that a flush covers all writes that were fulfilled.
  */
-export class NbdPool implements AsyncDisposable {
+export class NbdPool extends ExportFeatures implements AsyncDisposable {
+  /** One, or more where the server allows it. */
   readonly connections: readonly NbdConnection[];
+  /** Resolves, never rejects, when all connections have ended; in the order of `connections`. */
+  readonly closed: Promise<readonly CloseInfo[]>;
   readonly #first: NbdConnection;
   readonly #underWay: number[];
 
   /** Use `connectPool`. */
   constructor(first: NbdConnection, others: readonly NbdConnection[]) {
+    super();
     this.connections = [first, ...others];
+    this.closed = Promise.all(this.connections.map((connection) => connection.closed));
     this.#first = first;
     this.#underWay = this.connections.map(() => 0);
   }
 
+  /** As it was asked for. */
   get exportName(): string {
     return this.#first.exportName;
   }
@@ -36,18 +50,21 @@ export class NbdPool implements AsyncDisposable {
     return this.#first.exportSize;
   }
 
+  /** What offsets, lengths and payloads keep to. */
   get blockSize(): BlockSize {
     return this.#first.blockSize;
   }
 
-  get isReadOnly(): boolean {
-    return this.#first.isReadOnly;
+  override get transmissionFlags(): number {
+    return this.#first.transmissionFlags;
   }
 
-  get canFlush(): boolean {
-    return this.#first.canFlush;
+  /** The headers agreed on, the same for all connections. */
+  get headerStyle(): HeaderStyle {
+    return this.#first.headerStyle;
   }
 
+  /** The metadata contexts that the server selected of those asked for. */
   get metaContexts(): readonly string[] {
     return this.#first.metaContexts;
   }
@@ -61,6 +78,9 @@ export class NbdPool implements AsyncDisposable {
       bytesSent: sum('bytesSent'),
       requests: sum('requests'),
       readBytesRequested: sum('readBytesRequested'),
+      writtenBytes: sum('writtenBytes'),
+      requestsInFlight: sum('requestsInFlight'),
+      requestsWaiting: sum('requestsWaiting'),
     };
   }
 
@@ -84,6 +104,14 @@ export class NbdPool implements AsyncDisposable {
     return this.#first.extents(context, options);
   }
 
+  /** @see NbdConnection.extentBatches */
+  extentBatches(
+    context: string,
+    options?: ExtentsOptions,
+  ): AsyncGenerator<readonly Extent[], void, undefined> {
+    return this.#first.extentBatches(context, options);
+  }
+
   /** @see NbdConnection.write */
   write(offset: number, bytes: Uint8Array, options?: ChangeOptions): Promise<void> {
     return this.#spread((connection) => connection.write(offset, bytes, options));
@@ -99,6 +127,11 @@ export class NbdPool implements AsyncDisposable {
     return this.#spread((connection) => connection.trim(offset, length, options));
   }
 
+  /** @see NbdConnection.cache */
+  cache(offset: number, length: number, options?: CommandOptions): Promise<void> {
+    return this.#spread((connection) => connection.cache(offset, length, options));
+  }
+
   /** @see NbdConnection.flush */
   flush(options?: CommandOptions): Promise<void> {
     return this.#first.flush(options);
@@ -109,9 +142,22 @@ export class NbdPool implements AsyncDisposable {
     return readStream(this, options);
   }
 
-  /** Writes a stream into the export, flushed at its end where the server can. */
+  /**
+   * Takes bytes and writes them one behind the other, several requests at once; flushed at its end where the
+   * server can. What was written to it must not be changed before it has finished.
+   *
+   * @throws NbdUsageError
+   */
   createWriteStream(options: WriteStreamOptions = {}): Writable {
     return writeStream(this, options);
+  }
+
+  /**
+   * Takes objects of type `RestoreChunk` and writes each where it belongs, several requests at once: they must
+   * not overlap. Flushed at its end where the server can. Zeroes travel as WRITE_ZEROES where the server knows it.
+   */
+  createRestoreStream(options: RestoreStreamOptions = {}): Writable {
+    return restoreStream(this, options);
   }
 
   /** Closes all connections. */
@@ -119,6 +165,7 @@ export class NbdPool implements AsyncDisposable {
     return Promise.all(this.connections.map((connection) => connection.close()));
   }
 
+  /** Ends all connections now; what is under way is rejected. */
   destroy(reason?: Error): void {
     for (const connection of this.connections) connection.destroy(reason);
   }

@@ -1,4 +1,4 @@
-import type { Command, RawExtent } from './commands/command.ts';
+import type { Command, RawExtents } from './commands/command.ts';
 import { NbdProtocolError } from './errors.ts';
 import {
   NBD_CMD,
@@ -20,12 +20,19 @@ export interface CommandTable {
   find(cookieHigh: number, cookieLow: number): Command;
   /** The last chunk of this command has come. @throws NbdProtocolError if its reply was not whole. */
   done(command: Command): void;
+  /** Whether the next reply is likely to carry content that the transport can put in place itself. */
+  readonly expectsContent: boolean;
 }
 
 const SIMPLE_HEADER_BYTES = 16;
 const STRUCTURED_HEADER_BYTES = 20;
 const EXTENDED_HEADER_BYTES = 32;
 const OFFSET_BYTES = 8;
+const CONTENT_AT = {
+  simple: SIMPLE_HEADER_BYTES,
+  structured: STRUCTURED_HEADER_BYTES + OFFSET_BYTES,
+  extended: EXTENDED_HEADER_BYTES + OFFSET_BYTES,
+};
 const HOLE_BYTES = 12;
 
 /** Below this the copy out of the transport's buffer is cheaper than a receive of its own. */
@@ -65,6 +72,8 @@ export class ReplyParser {
   readonly #style: HeaderStyle;
   readonly #commands: CommandTable;
   readonly #headerBytes: number;
+  /** Where the content of a READ starts, from the start of its reply. */
+  readonly #contentAt: number;
   /** Collects headers, and bodies up to its size. */
   #collected = Buffer.alloc(EXTENDED_HEADER_BYTES);
   #have = 0;
@@ -76,6 +85,7 @@ export class ReplyParser {
     this.#commands = commands;
     this.#headerBytes = style === 'extended' ? EXTENDED_HEADER_BYTES : SIMPLE_HEADER_BYTES;
     this.#need = this.#headerBytes;
+    this.#contentAt = CONTENT_AT[style];
   }
 
   /** Whether the bytes so far end at the border of a message. */
@@ -83,11 +93,15 @@ export class ReplyParser {
     return this.#step.kind === 'header' && this.#have === 0;
   }
 
-  /** Where the transport may put the next bytes itself; null if it must hand them to `receive`. */
-  target(): Uint8Array | null {
+  /** Where the transport may put the next bytes itself, or how many at most it must hand to `receive`. */
+  target(): Uint8Array | number {
     const step = this.#step;
-    if (step.kind !== 'data' || !step.direct || step.target === null) return null;
-    return step.length - step.at >= DIRECT_MIN_BYTES ? step.target.subarray(step.at) : null;
+    if (step.kind === 'data') {
+      const direct = step.direct && step.target !== null && step.length - step.at >= DIRECT_MIN_BYTES;
+      return direct ? step.target.subarray(step.at) : Infinity;
+    }
+    if (step.kind === 'header' && this.#commands.expectsContent) return this.#contentAt - this.#have;
+    return step.kind === 'data-offset' ? this.#need - this.#have : Infinity;
   }
 
   /** `count` bytes were put where `target` said. */
@@ -96,22 +110,26 @@ export class ReplyParser {
   }
 
   /** Parses the bytes of `chunk`, which are borrowed for the call. */
-  receive(chunk: Uint8Array): void {
+  receive(chunk: Buffer): void {
     let at = 0;
     while (at < chunk.length) {
       const step = this.#step;
+      const left = chunk.length - at;
       if (step.kind === 'data') {
-        const count = Math.min(step.length - step.at, chunk.length - at);
+        const count = Math.min(step.length - step.at, left);
         if (step.target !== null && !step.chunk.command.settled)
           step.target.set(count === chunk.length ? chunk : chunk.subarray(at, at + count), step.at);
         at += count;
         this.#advance(step, count);
+      } else if (this.#have === 0 && left >= this.#need) {
+        // It is whole where it lies.
+        at += this.#complete(step, chunk, at, left);
       } else {
-        const count = Math.min(this.#need - this.#have, chunk.length - at);
+        const count = Math.min(this.#need - this.#have, left);
         this.#collected.set(chunk.subarray(at, at + count), this.#have);
         this.#have += count;
         at += count;
-        if (this.#have === this.#need) this.#complete(step);
+        if (this.#have === this.#need) this.#complete(step, this.#collected, 0, this.#need);
       }
     }
   }
@@ -121,39 +139,46 @@ export class ReplyParser {
     if (step.at === step.length) this.#endOfChunk(step.chunk);
   }
 
-  #complete(step: Exclude<Step, { kind: 'data' }>): void {
+  /** What is due lies in `bytes` from `at` on, of which `count` are there. @returns how many it took */
+  #complete(step: Exclude<Step, { kind: 'data' }>, bytes: Buffer, at: number, count: number): number {
+    const need = this.#need;
     switch (step.kind) {
       case 'header':
-        this.#header();
-        return;
+        return this.#header(bytes, at, count);
       case 'data-offset':
-        this.#startData(step.chunk, readUint64(this.#collected, 0), step.length);
-        return;
+        this.#startData(step.chunk, readUint64(bytes, at), step.length);
+        return need;
       case 'body':
-        this.#body(step.chunk, this.#collected.subarray(0, this.#need));
+        this.#body(step.chunk, bytes.subarray(at, at + need));
         this.#endOfChunk(step.chunk);
+        return need;
     }
   }
 
-  #header(): void {
-    const magic = this.#collected.readUInt32BE(0);
+  #header(bytes: Buffer, at: number, count: number): number {
+    const magic = bytes.readUInt32BE(at);
     if (this.#style === 'extended') {
       if (magic !== NBD_EXTENDED_REPLY_MAGIC) throw badMagic(magic);
-      this.#chunkHeader(readUint64(this.#collected, 24));
-    } else if (magic === NBD_SIMPLE_REPLY_MAGIC) {
-      this.#simpleReply();
-    } else if (magic === NBD_STRUCTURED_REPLY_MAGIC && this.#style === 'structured') {
-      // A structured header is four bytes longer than a simple one; only now is it known which it is.
-      if (this.#need < STRUCTURED_HEADER_BYTES) this.#need = STRUCTURED_HEADER_BYTES;
-      else this.#chunkHeader(this.#collected.readUInt32BE(16));
-    } else {
-      throw badMagic(magic);
+      this.#chunkHeader(bytes, at, readUint64(bytes, at + 24));
+      return EXTENDED_HEADER_BYTES;
     }
+    if (magic === NBD_SIMPLE_REPLY_MAGIC) {
+      this.#simpleReply(bytes, at);
+      return SIMPLE_HEADER_BYTES;
+    }
+    if (magic !== NBD_STRUCTURED_REPLY_MAGIC || this.#style === 'simple') throw badMagic(magic);
+    // A structured header is four bytes longer than a simple one; only now is it known which it is.
+    if (count < STRUCTURED_HEADER_BYTES) {
+      this.#need = STRUCTURED_HEADER_BYTES;
+      return 0;
+    }
+    this.#chunkHeader(bytes, at, bytes.readUInt32BE(at + 16));
+    return STRUCTURED_HEADER_BYTES;
   }
 
-  #simpleReply(): void {
-    const errno = this.#collected.readUInt32BE(4);
-    const command = this.#find(8);
+  #simpleReply(bytes: Buffer, at: number): void {
+    const errno = bytes.readUInt32BE(at + 4);
+    const command = this.#find(bytes, at + 8);
     const chunk = { command, type: NBD_REPLY_TYPE.NONE, done: true };
     if (command.type === NBD_CMD.READ && this.#style === 'structured')
       throw new NbdProtocolError(
@@ -166,12 +191,12 @@ export class ReplyParser {
   }
 
   /** A structured or extended chunk header is whole; its payload has `length` bytes. */
-  #chunkHeader(length: number): void {
-    const command = this.#find(8);
-    const flags = this.#collected.readUInt16BE(4);
-    const type = this.#collected.readUInt16BE(6);
+  #chunkHeader(bytes: Buffer, at: number, length: number): void {
+    const command = this.#find(bytes, at + 8);
+    const flags = bytes.readUInt16BE(at + 4);
+    const type = bytes.readUInt16BE(at + 6);
     const chunk: Chunk = { command, type, done: (flags & NBD_REPLY_FLAG_DONE) !== 0 };
-    if (this.#style === 'extended' && readUint64(this.#collected, 16) !== command.offset)
+    if (this.#style === 'extended' && readUint64(bytes, at + 16) !== command.offset)
       throw new NbdProtocolError(
         'the offset of an extended reply is not that of its request',
         'Extended reply chunk message',
@@ -207,10 +232,10 @@ export class ReplyParser {
       command.hole(readUint64(body, 0), body.readUInt32BE(8));
     } else if (type === NBD_REPLY_TYPE.BLOCK_STATUS) {
       if (this.#style === 'extended') throw badLength('NBD_REPLY_TYPE_BLOCK_STATUS', body.length);
-      command.status(body.readUInt32BE(0), compactExtents(body));
+      command.status(body.readUInt32BE(0), new CompactExtents(body));
     } else if (type === NBD_REPLY_TYPE.BLOCK_STATUS_EXT) {
       if (this.#style !== 'extended') throw badLength('NBD_REPLY_TYPE_BLOCK_STATUS_EXT', body.length);
-      command.status(body.readUInt32BE(0), extendedExtents(body));
+      command.status(body.readUInt32BE(0), new ExtendedExtents(body));
     } else {
       parseError(command, type, body);
     }
@@ -224,8 +249,8 @@ export class ReplyParser {
     if (chunk.done) this.#commands.done(chunk.command);
   }
 
-  #find(at: number): Command {
-    return this.#commands.find(this.#collected.readUInt32BE(at), this.#collected.readUInt32BE(at + 4));
+  #find(bytes: Buffer, at: number): Command {
+    return this.#commands.find(bytes.readUInt32BE(at), bytes.readUInt32BE(at + 4));
   }
 }
 
@@ -249,28 +274,54 @@ function checkedBodyLength(type: number, length: number): number {
   return length;
 }
 
-function compactExtents(body: Buffer): RawExtent[] {
-  const extents: RawExtent[] = [];
-  for (let at = 4; at < body.length; at += 8)
-    extents.push({ length: body.readUInt32BE(at), flags: body.readUInt32BE(at + 4), highFlags: 0 });
-  return extents;
+class CompactExtents implements RawExtents {
+  readonly count: number;
+  readonly #body: Buffer;
+
+  constructor(body: Buffer) {
+    this.count = (body.length - 4) / 8;
+    this.#body = body;
+  }
+
+  lengthOf(index: number): number {
+    return this.#body.readUInt32BE(4 + 8 * index);
+  }
+
+  flagsOf(index: number): number {
+    return this.#body.readUInt32BE(8 + 8 * index);
+  }
+
+  highFlagsOf(): number {
+    return 0;
+  }
 }
 
-function extendedExtents(body: Buffer): RawExtent[] {
-  const count = (body.length - 8) / 16;
-  if (body.readUInt32BE(4) !== count)
-    throw new NbdProtocolError(
-      `${body.readUInt32BE(4)} extents announced, ${count} sent`,
-      'NBD_REPLY_TYPE_BLOCK_STATUS_EXT',
-    );
-  const extents: RawExtent[] = [];
-  for (let at = 8; at < body.length; at += 16)
-    extents.push({
-      length: readUint64(body, at),
-      flags: body.readUInt32BE(at + 12),
-      highFlags: body.readUInt32BE(at + 8),
-    });
-  return extents;
+class ExtendedExtents implements RawExtents {
+  readonly count: number;
+  readonly #body: Buffer;
+
+  constructor(body: Buffer) {
+    this.count = (body.length - 8) / 16;
+    this.#body = body;
+    const announced = body.readUInt32BE(4);
+    if (announced !== this.count)
+      throw new NbdProtocolError(
+        `${announced} extents announced, ${this.count} sent`,
+        'NBD_REPLY_TYPE_BLOCK_STATUS_EXT',
+      );
+  }
+
+  lengthOf(index: number): number {
+    return readUint64(this.#body, 8 + 16 * index);
+  }
+
+  flagsOf(index: number): number {
+    return this.#body.readUInt32BE(20 + 16 * index);
+  }
+
+  highFlagsOf(index: number): number {
+    return this.#body.readUInt32BE(16 + 16 * index);
+  }
 }
 
 /** Any type with the error bit, known or not, has an errno and a message; only type 0x8002 has an offset. */

@@ -1,5 +1,6 @@
 import { AbortListeners } from './abort-listeners.ts';
 import type { Command } from './commands/command.ts';
+import { isTracingCommands, tellClosed, traceCommand } from './diagnostics.ts';
 import { NbdConnectError, NbdConnectionClosedError, NbdProtocolError } from './errors.ts';
 import { InFlight, type WindowLimits } from './in-flight.ts';
 import { NBD_CMD, NBD_ERROR } from './protocol/constants.ts';
@@ -11,18 +12,26 @@ import type { Receiver, Transport } from './transport.ts';
 export interface CloseInfo {
   /** `client`: `close` or `destroy` was called. `server`: it hung up. `error`: see `error`. */
   readonly reason: 'client' | 'server' | 'error';
+  /** What ended it, or the reason given to `destroy`. */
   readonly error?: Error;
 }
 
-/** Counters of one connection since it was opened. */
+/** Counters of one connection, or of all connections of a pool, since it was opened. */
 export interface ConnectionStatistics {
   /** On the wire, headers included. */
   readonly bytesReceived: number;
+  /** On the wire, headers included. */
   readonly bytesSent: number;
   /** Requests sent, of any kind. */
   readonly requests: number;
   /** Sum of the lengths of all READ requests sent. */
   readonly readBytesRequested: number;
+  /** Sum of the lengths of all WRITE requests sent. */
+  readonly writtenBytes: number;
+  /** Requests on the wire that are not answered yet. */
+  readonly requestsInFlight: number;
+  /** Requests that wait for room in the window (`maxRequests`, `maxBytes`). */
+  readonly requestsWaiting: number;
 }
 
 export interface SessionLimits extends WindowLimits {
@@ -30,10 +39,17 @@ export interface SessionLimits extends WindowLimits {
   readonly closeTimeoutMs: number;
 }
 
+/** How often the idle timer looks within its time: a timer that is put back with every byte costs too much. */
+const IDLE_LOOKS = 4;
+
 type State =
   | { readonly kind: 'open' }
-  | { readonly kind: 'closing'; readonly deadline: NodeJS.Timeout }
+  /** `leaving` once the goodbye is said, when nothing is under way any more. */
+  | { readonly kind: 'closing' | 'leaving'; readonly deadline: NodeJS.Timeout }
   | { readonly kind: 'closed'; readonly info: CloseInfo };
+
+/** Of this process: numbers the connections for those who watch them. */
+let sessions = 0;
 
 /**
  * The transmission phase of one connection: sends commands as the window allows, gives replies to them, and
@@ -45,9 +61,11 @@ export class Session implements Receiver {
   readonly #transport: Transport;
   readonly #style: HeaderStyle;
   readonly #limits: SessionLimits;
+  readonly #exportName: string;
   readonly #inFlight: InFlight;
   readonly #parser: ReplyParser;
-  readonly #statistics = { requests: 0, readBytesRequested: 0 };
+  readonly #statistics = { requests: 0, readBytesRequested: 0, writtenBytes: 0 };
+  readonly #id = ++sessions;
   readonly #aborts = new AbortListeners<Command>((command, reason) => {
     this.#inFlight.withdraw(command);
     command.fail(reason);
@@ -58,17 +76,25 @@ export class Session implements Receiver {
   #destroyed: CloseInfo | undefined;
   #sendScheduled = false;
   #idleTimer: NodeJS.Timeout | undefined;
+  /** Whether a byte has come since the timer last looked. */
+  #progressed = false;
 
-  constructor(transport: Transport, style: HeaderStyle, limits: SessionLimits) {
+  /** @param exportName - for messages */
+  constructor(transport: Transport, style: HeaderStyle, limits: SessionLimits, exportName: string) {
     this.closed = new Promise((resolve) => (this.#resolveClosed = resolve));
     this.#transport = transport;
     this.#style = style;
     this.#limits = limits;
-    this.#inFlight = new InFlight(limits);
+    const inFlight = new InFlight(limits);
+    this.#inFlight = inFlight;
+    this.#exportName = exportName;
     this.#parser = new ReplyParser(style, {
       find: (high, low) => this.#inFlight.find(high, low),
       done: (command) => {
         this.#answered(command);
+      },
+      get expectsContent() {
+        return inFlight.expectsContent;
       },
     });
     transport.receiver = this;
@@ -76,7 +102,9 @@ export class Session implements Receiver {
 
   get statistics(): ConnectionStatistics {
     const { bytesRead: bytesReceived, bytesWritten: bytesSent } = this.#transport;
-    return { ...this.#statistics, bytesReceived, bytesSent };
+    const { sent: requestsInFlight, size } = this.#inFlight;
+    const requestsWaiting = size - requestsInFlight;
+    return { ...this.#statistics, bytesReceived, bytesSent, requestsInFlight, requestsWaiting };
   }
 
   /** Lets what is under way finish, says goodbye (NBD_CMD_DISC) and waits for the end, all within a bound. */
@@ -98,32 +126,39 @@ export class Session implements Receiver {
     this.#transport.destroy();
   }
 
-  target(): Uint8Array | null {
+  target(): Uint8Array | number {
     return this.#parser.target();
   }
 
   filled(count: number): void {
-    this.#idleTimer?.refresh();
+    this.#progressed = true;
     this.#parser.filled(count);
   }
 
-  receive(chunk: Uint8Array): void {
-    this.#idleTimer?.refresh();
+  receive(chunk: Buffer): void {
+    this.#progressed = true;
     this.#parser.receive(chunk);
   }
 
   ended(error: Error | undefined): void {
-    const wasClosing = this.#state.kind === 'closing';
-    if (this.#state.kind === 'closing') clearTimeout(this.#state.deadline);
+    const state = this.#state;
+    if (state.kind === 'closed') return;
+    if (state.kind !== 'open') clearTimeout(state.deadline);
     clearTimeout(this.#idleTimer);
-    const info = this.#destroyed ?? closeInfo(error, wasClosing && this.#inFlight.size === 0);
+    const info = this.#destroyed ?? closeInfo(error, state.kind === 'leaving');
     this.#state = { kind: 'closed', info };
     this.#inFlight.failAll(closedError(info));
     this.#resolveClosed(info);
+    tellClosed({ connection: this.#id, ...info });
   }
 
   /** Sends a command when there is room, and gives its promise. */
   issue<T>(command: Command<T>, signal: AbortSignal | undefined): Promise<T> {
+    if (isTracingCommands()) return traceCommand(this.#id, command, () => this.#issue(command, signal));
+    return this.#issue(command, signal);
+  }
+
+  #issue<T>(command: Command<T>, signal: AbortSignal | undefined): Promise<T> {
     if (this.#state.kind !== 'open') {
       command.fail(closedError(this.#state.kind === 'closed' ? this.#state.info : { reason: 'client' }));
     } else if (signal?.aborted === true) {
@@ -163,6 +198,7 @@ export class Session implements Receiver {
       if (command.payload !== null) pieces.push(Buffer.concat(headers.splice(0)), command.payload);
       this.#statistics.requests++;
       if (command.type === NBD_CMD.READ) this.#statistics.readBytesRequested += command.length;
+      else if (command.type === NBD_CMD.WRITE) this.#statistics.writtenBytes += command.length;
     }
     if (headers.length > 0) pieces.push(Buffer.concat(headers));
     if (pieces.length === 0) return;
@@ -174,12 +210,15 @@ export class Session implements Receiver {
   #watchIdle(): void {
     const { idleTimeoutMs } = this.#limits;
     if (idleTimeoutMs === 0 || this.#idleTimer !== undefined) return;
-    this.#idleTimer = setTimeout(() => {
-      this.#idleTimer = undefined;
-      this.#end(
-        new NbdConnectError(`no byte from the NBD server for ${idleTimeoutMs} ms with requests under way`),
-      );
-    }, idleTimeoutMs);
+    let quiet = 0;
+    this.#progressed = false;
+    const look = (): void => {
+      quiet = this.#progressed ? 0 : quiet + 1;
+      this.#progressed = false;
+      if (quiet < IDLE_LOOKS) this.#idleTimer?.refresh();
+      else this.#end(idleError(idleTimeoutMs));
+    };
+    this.#idleTimer = setTimeout(look, idleTimeoutMs / IDLE_LOOKS);
   }
 
   #end(error: Error): void {
@@ -189,23 +228,31 @@ export class Session implements Receiver {
 
   #answered(command: Command): void {
     // First this: a reply that was not whole throws, and the command then fails with all the others.
-    if (!command.settled) command.finish();
+    if (!command.settled) command.finish(this.#exportName);
     this.#inFlight.remove(command);
     if (this.#inFlight.sent === 0) {
       clearTimeout(this.#idleTimer);
       this.#idleTimer = undefined;
     }
-    if (command.errno === NBD_ERROR.ESHUTDOWN) void this.close();
+    if (command.errno === NBD_ERROR.ESHUTDOWN) {
+      this.#inFlight.failWaiting(new NbdConnectionClosedError('the NBD server is shutting down'));
+      void this.close();
+    }
     if (this.#inFlight.size > 0) this.#scheduleSend();
     else this.#sayGoodbyeWhenIdle();
   }
 
   #sayGoodbyeWhenIdle(): void {
     if (this.#state.kind !== 'closing' || this.#inFlight.size > 0) return;
+    this.#state = { ...this.#state, kind: 'leaving' };
     const disconnect = { type: NBD_CMD.DISC, flags: 0, offset: 0, length: 0 };
     this.#transport.write(encodeRequest(this.#style, disconnect, this.#inFlight.cookieHigh, 0));
     this.#transport.end();
   }
+}
+
+function idleError(idleTimeoutMs: number): Error {
+  return new NbdConnectError(`no byte from the NBD server for ${idleTimeoutMs} ms with requests under way`);
 }
 
 function closeInfo(error: Error | undefined, expected: boolean): CloseInfo {

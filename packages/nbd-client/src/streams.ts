@@ -1,18 +1,15 @@
-import { Readable, Writable } from 'node:stream';
+import { Readable } from 'node:stream';
+import type { ChangeOptions, WriteZeroesOptions } from './writing.ts';
 import { NbdUsageError } from './errors.ts';
 
+/** For `createReadStream`. */
 export interface ReadStreamOptions {
   /** First byte; default 0. */
   readonly start?: number;
   /** One behind the last byte; default: the size of the export. */
   readonly end?: number;
-  /** Destroys the stream. */
-  readonly signal?: AbortSignal;
-}
-
-export interface WriteStreamOptions {
-  /** Where the first byte goes; default 0. */
-  readonly start?: number;
+  /** As in `ReadOptions`: for a range known to hold data. */
+  readonly df?: boolean;
   /** Destroys the stream. */
   readonly signal?: AbortSignal;
 }
@@ -20,10 +17,13 @@ export interface WriteStreamOptions {
 /** What the streams need of a connection or pool. */
 export interface StreamEnd {
   readonly exportSize: number;
-  read(offset: number, length: number): Promise<Buffer>;
-  write(offset: number, bytes: Uint8Array): Promise<void>;
-  flush(): Promise<void>;
+  readonly blockSize: { readonly minimum: number };
   readonly canFlush: boolean;
+  readonly canZero: boolean;
+  read(offset: number, length: number, options: { df: boolean; signal: AbortSignal }): Promise<Buffer>;
+  write(offset: number, bytes: Uint8Array, options?: ChangeOptions): Promise<void>;
+  writeZeroes(offset: number, length: number, options?: WriteZeroesOptions): Promise<void>;
+  flush(): Promise<void>;
 }
 
 const REQUEST_BYTES = 512 * 1024;
@@ -32,57 +32,75 @@ const IN_FLIGHT = 8;
 
 /** The bytes of a range, read ahead within a bound. @throws NbdUsageError if the range is not in the export */
 export function readStream(nbd: StreamEnd, options: ReadStreamOptions): Readable {
-  const { start = 0, end = nbd.exportSize, signal } = options;
-  if (!Number.isSafeInteger(start) || start < 0 || end < start || end > nbd.exportSize)
+  const { start = 0, end = nbd.exportSize, df = false, signal } = options;
+  const minimum = nbd.blockSize.minimum;
+  if (!Number.isSafeInteger(start) || start < 0 || !(end >= start) || end > nbd.exportSize)
     throw new NbdUsageError(`${start} to ${end} is no range of an export of ${nbd.exportSize} bytes`);
-  return Readable.from(readAhead(nbd, start, end), { objectMode: false, ...(signal && { signal }) });
+  if (start % minimum !== 0 || end % minimum !== 0)
+    throw new NbdUsageError(`${start} to ${end} are no multiples of the block size ${minimum}`);
+  return new ReadAhead(nbd, { start, end, df }, signal);
 }
 
-async function* readAhead(
-  nbd: StreamEnd,
-  start: number,
-  end: number,
-): AsyncGenerator<Buffer, void, undefined> {
-  const window: Promise<Buffer>[] = [];
-  let next = start;
-  try {
-    while (next < end || window.length > 0) {
-      for (; next < end && window.length < IN_FLIGHT; next += REQUEST_BYTES) {
-        const read = nbd.read(next, Math.min(REQUEST_BYTES, end - next));
-        // Whoever awaits it sees the error; until then it is not "unhandled".
-        read.catch(() => undefined);
-        window.push(read);
-      }
-      yield await (window.shift() as Promise<Buffer>);
-    }
-  } finally {
-    await Promise.allSettled(window);
+class ReadAhead extends Readable {
+  readonly #nbd: StreamEnd;
+  readonly #end: number;
+  readonly #df: boolean;
+  /** Gives up what is under way when the stream is destroyed. */
+  readonly #abort = new AbortController();
+  readonly #window: Promise<Buffer>[] = [];
+  #next: number;
+  #isPushing = false;
+
+  constructor(
+    nbd: StreamEnd,
+    range: { readonly start: number; readonly end: number; readonly df: boolean },
+    signal: AbortSignal | undefined,
+  ) {
+    super({ highWaterMark: REQUEST_BYTES, ...(signal && { signal }) });
+    this.#nbd = nbd;
+    this.#next = range.start;
+    this.#end = range.end;
+    this.#df = range.df;
   }
-}
 
-/** Writes what comes, one behind the other, and flushes at the end where the server can. */
-export function writeStream(nbd: StreamEnd, options: WriteStreamOptions): Writable {
-  let offset = options.start ?? 0;
-  const settle = (work: Promise<void>, callback: (error?: Error | null) => void): void => {
-    work.then(
+  override _read(): void {
+    if (this.#isPushing) return;
+    this.#isPushing = true;
+    this.#pushUntilFull().then(
       () => {
-        callback();
+        this.#isPushing = false;
       },
       (error: unknown) => {
-        callback(error as Error);
+        this.destroy(error as Error);
       },
     );
-  };
-  return new Writable({
-    ...(options.signal && { signal: options.signal }),
-    highWaterMark: REQUEST_BYTES,
-    write(chunk: Buffer, _encoding, callback) {
-      const at = offset;
-      offset += chunk.length;
-      settle(nbd.write(at, chunk), callback);
-    },
-    final(callback) {
-      settle(nbd.canFlush ? nbd.flush() : Promise.resolve(), callback);
-    },
-  });
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#abort.abort();
+    callback(error);
+  }
+
+  async #pushUntilFull(): Promise<void> {
+    for (let wantsMore = true; wantsMore;) {
+      this.#readAhead();
+      const first = this.#window.shift();
+      if (first === undefined) {
+        this.push(null);
+        return;
+      }
+      wantsMore = this.push(await first);
+    }
+  }
+
+  #readAhead(): void {
+    const options = { df: this.#df, signal: this.#abort.signal };
+    while (this.#next < this.#end && this.#window.length < IN_FLIGHT) {
+      const read = this.#nbd.read(this.#next, Math.min(REQUEST_BYTES, this.#end - this.#next), options);
+      // Whoever awaits it sees the error; until then it is not "unhandled".
+      read.catch(() => undefined);
+      this.#window.push(read);
+      this.#next += REQUEST_BYTES;
+    }
+  }
 }

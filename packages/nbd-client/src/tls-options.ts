@@ -8,11 +8,13 @@ export type TlsOptions = X509Options | PskOptions;
 
 /** X.509 certificates. The server's chain and name are verified. */
 export interface X509Options {
+  /** Tells it from the other kinds. */
   readonly type: 'x509';
   /** PEM. Default: the certificate authorities that Node trusts. */
   readonly ca?: string | Buffer;
   /** PEM; both or neither: for a server that wants to know its clients. */
   readonly cert?: string | Buffer;
+  /** PEM; the key of `cert`. */
   readonly key?: string | Buffer;
   /** The name in the server's certificate. Default: the host; required for a unix socket. */
   readonly hostname?: string;
@@ -22,20 +24,27 @@ export interface X509Options {
 
 /** A key that both sides know. */
 export interface PskOptions {
+  /** Tells it from the other kinds. */
   readonly type: 'psk';
+  /** Tells the server which key it is. */
   readonly identity: string;
+  /** The bytes of the key. */
   readonly key: Buffer;
 }
 
 /** What an NBD URI says about TLS; the files it names are read when connecting, if that is allowed. */
 export interface TlsFiles {
+  /** Tells it from the other kinds. */
   readonly type: 'files';
   /** Folder with ca-cert.pem, and client-cert.pem and client-key.pem if the server asks for them. */
   readonly certificates?: string;
   /** Lines of `identity:key in hexadecimal`. */
   readonly pskFile?: string;
+  /** Which of the keys in `pskFile`; default: the first. */
   readonly identity?: string;
+  /** As in `X509Options`. */
   readonly hostname?: string;
+  /** As in `X509Options`. */
   readonly verifyPeer: boolean;
 }
 

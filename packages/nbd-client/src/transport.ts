@@ -1,11 +1,14 @@
 /** Takes what a transport receives. */
 export interface Receiver {
-  /** Memory for the next bytes, or null to have them through `receive`. */
-  target(): Uint8Array | null;
+  /**
+   * Memory for the next bytes, or a number to have them through `receive`: at most so many, because what
+   * follows them has a place of its own that the next call names.
+   */
+  target(): Uint8Array | number;
   /** `count` bytes were written to what `target` returned last. */
   filled(count: number): void;
   /** Bytes that are borrowed for the call. */
-  receive(chunk: Uint8Array): void;
+  receive(chunk: Buffer): void;
   /** The transport has ended, by an error or by the peer. Called once, last. */
   ended(error: Error | undefined): void;
 }

@@ -13,6 +13,8 @@ const TLS_PARAMETERS = [
 /** scheme "://" authority path "?" query "#" fragment: RFC 3986, appendix B. */
 const URI = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?$/is;
 const AUTHORITY = /^(?:([^@]*)@)?(\[[^\]]*\]|[^:[\]]*)(?::([0-9]*))?$/;
+/** Roughly: what dials it knows better. The zone is behind %25, RFC 6874. */
+const IPV6 = /^[0-9a-f.]*:[0-9a-f:.]*(?:%[^%]+)?$/i;
 
 interface Parts {
   readonly uri: string;
@@ -105,7 +107,9 @@ function parseHost({ uri, authority }: Parts): Address {
   if (match === null) throw fail(uri, `the authority ${JSON.stringify(authority)} is not [host][:port]`);
   const [, user, host = '', port] = match;
   if (user !== undefined && !/^nbds/i.test(uri)) throw fail(uri, 'a user name is only used with TLS');
-  const name = host.startsWith('[') ? host.slice(1, -1) : decode(uri, host);
+  const name = decode(uri, host.startsWith('[') ? host.slice(1, -1) : host);
+  if (host.startsWith('[') && !IPV6.test(name))
+    throw fail(uri, `${JSON.stringify(host)} is not an IPv6 address in brackets`);
   return {
     host: name === '' ? 'localhost' : name,
     ...(port === undefined || port === '' ? {} : { port: Number(port) }),

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { connect } from './connect.ts';
 import { NbdUsageError } from './errors.ts';
-import { error, FakeServer, type Script } from './fake-server.fixture.ts';
+import { FakeServer, type Script } from './fake-server.fixture.ts';
 import { NBD_CMD, NBD_CMD_FLAG, NBD_FLAG } from './protocol/constants.ts';
+import { error } from './wire.fixture.ts';
 
 const KIB = 1024;
 const ALL =

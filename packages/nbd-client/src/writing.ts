@@ -10,6 +10,7 @@ export interface ChangeOptions {
   readonly fua?: boolean;
 }
 
+/** For `writeZeroes`. */
 export interface WriteZeroesOptions extends ChangeOptions {
   /** NBD_CMD_FLAG_NO_HOLE: keeps the range allocated. */
   readonly noHole?: boolean;

@@ -1,15 +1,14 @@
 import type { LayoutRange } from '../extents/layout.ts';
 import type { BlockSource } from '../ports/block-source.ts';
 import type { Sink } from '../sinks/sink.ts';
-import { cutToRequests, DEFAULT_IN_FLIGHT, DEFAULT_REQUEST_BYTES } from './chunks.ts';
 
 export interface CopyOptions {
-  /** Bytes asked for at once; default 512 KiB. */
+  /** Bytes of a buffer, and of the largest request; default 2 MiB. */
   readonly requestBytes?: number;
-  /** Requests under way for each source; default 16. With `requestBytes` the bound on memory. */
+  /** The most buffers for each source; default 8. With `requestBytes` the bound on memory. */
   readonly inFlight?: number;
   readonly signal?: AbortSignal;
-  /** Called after each range that was written. */
+  /** Called after each batch of ranges that was written. */
   readonly onProgress?: (progress: CopyProgress) => void;
 }
 
@@ -18,13 +17,36 @@ export interface CopyProgress {
   readonly dataBytes: number;
   /** Bytes of zero ranges so far. */
   readonly zeroBytes: number;
+  /** Ranges taken so far, data and zeroes. */
+  readonly ranges: number;
+}
+
+// Large requests cost a server less for each byte, and two buffers in turn keep one nearby busy; more of
+// them only push each other out of the processors' caches.
+const DEFAULT_REQUEST_BYTES = 2 * 1024 * 1024;
+const DEFAULT_IN_FLIGHT = 8;
+const FIRST_IN_FLIGHT = 2;
+/** A server that answers faster than this is near: there is no time on the way to fill with more requests. */
+const NEAR_MS = 5;
+/** Up to so many times the fastest answer a batch has not waited for its predecessors. */
+const NO_QUEUE = 1.5;
+const MAX_RANGES_IN_BATCH = 64;
+const DF = { df: true };
+
+/** What one source has to do. */
+interface Lane {
+  readonly source: BlockSource;
+  workers: number;
+  /** Milliseconds of the fastest batch. */
+  fastest: number;
 }
 
 /**
  * Copies ranges from sources that show the same disk into a sink, in no particular order.
  *
- * Each worker owns one buffer and takes the next range when its last one is written: that is the whole of the
- * flow control. Neither finishes nor discards the sink.
+ * Each worker owns one buffer and fills it again when its content is written: that is the whole of the flow
+ * control. A source gets more workers as long as its answers are late without having queued, which is what a
+ * long way does. Neither finishes nor discards the sink.
  */
 export async function copyRanges(
   sources: readonly BlockSource[],
@@ -33,48 +55,116 @@ export async function copyRanges(
   options: CopyOptions = {},
 ): Promise<CopyProgress> {
   const { requestBytes = DEFAULT_REQUEST_BYTES, inFlight = DEFAULT_IN_FLIGHT, signal, onProgress } = options;
-  const pieces = cutToRequests(ranges, requestBytes);
-  const total = { dataBytes: 0, zeroBytes: 0 };
+  const total = { dataBytes: 0, zeroBytes: 0, ranges: 0 };
+  const batches = cutToBatches(ranges, requestBytes, () => total.ranges++);
   let failed = false;
-  const work = async (source: BlockSource): Promise<void> => {
+  const workers: Promise<void>[] = [];
+
+  const work = async (lane: Lane): Promise<void> => {
     const buffer = Buffer.allocUnsafeSlow(requestBytes);
-    for (let next = await pieces.next(); next.done !== true && !failed; next = await pieces.next()) {
+    for (let next = await batches.next(); next.done !== true && !failed; next = await batches.next()) {
       signal?.throwIfAborted();
-      const { type, offset, length } = next.value;
-      if (type === 'zero') {
-        await sink.zero(offset, length);
-        total.zeroBytes += length;
-      } else {
-        const bytes = length === requestBytes ? buffer : buffer.subarray(0, length);
-        await source.readInto(bytes, offset, { df: true });
-        await sink.write(offset, bytes);
-        total.dataBytes += length;
-      }
-      onProgress?.({ ...total });
+      const batch = next.value;
+      const started = performance.now();
+      await readBatch(lane.source, batch, buffer);
+      const took = performance.now() - started;
+      lane.fastest = Math.min(lane.fastest, took);
+      if (lane.workers < inFlight && took > NEAR_MS && took < NO_QUEUE * lane.fastest) start(lane);
+      await writeBatch(sink, batch, buffer);
+      for (const { type, length } of batch) total[type === 'zero' ? 'zeroBytes' : 'dataBytes'] += length;
+      onProgress?.(total);
     }
   };
-  const workers = sources.flatMap((source) => Array.from({ length: inFlight }, () => work(source)));
+  const start = (lane: Lane): void => {
+    lane.workers++;
+    workers.push(
+      work(lane).catch((error: unknown) => {
+        failed = true;
+        throw error;
+      }),
+    );
+  };
+
   // An abort does not wait for what is under way.
   const abort = (): void => {
     for (const source of sources) source.destroy(signal?.reason as Error);
   };
   signal?.addEventListener('abort', abort, { once: true });
   try {
-    await Promise.all(
-      workers.map((worker) =>
-        worker.catch((error: unknown) => {
-          failed = true;
-          throw error;
-        }),
-      ),
-    );
+    const lanes = sources.map((source): Lane => ({ source, workers: 0, fastest: Infinity }));
+    for (let turn = 0; turn < Math.min(FIRST_IN_FLIGHT, inFlight); turn++) lanes.forEach(start);
+    await allDone(workers);
   } catch (error) {
-    await Promise.allSettled(workers);
     signal?.throwIfAborted();
     throw error;
   } finally {
     signal?.removeEventListener('abort', abort);
-    await pieces.return();
+    await batches.return();
   }
   return total;
+}
+
+/** Waits for workers, of which more may come, and rejects with the first failure when all have ended. */
+async function allDone(workers: readonly Promise<void>[]): Promise<void> {
+  const failures: unknown[] = [];
+  const note = (error: unknown): void => void failures.push(error);
+  for (let index = 0; index < workers.length; index++) {
+    const latest = workers.slice(index);
+    index = workers.length - 1;
+    await Promise.all(latest.map((worker) => worker.catch(note)));
+  }
+  if (failures.length > 0) throw failures[0];
+}
+
+/** Ranges whose data fits into one buffer, one behind the other. */
+type Batch = readonly LayoutRange[];
+
+async function* cutToBatches(
+  ranges: AsyncIterable<LayoutRange>,
+  requestBytes: number,
+  taken: () => void,
+): AsyncGenerator<Batch, void, undefined> {
+  let batch: LayoutRange[] = [];
+  let bytes = 0;
+  for await (const { type, offset: start, length: rest } of ranges) {
+    taken();
+    for (let offset = start, left = rest; left > 0;) {
+      const length = type === 'zero' ? left : Math.min(left, requestBytes - bytes);
+      batch.push({ type, offset, length });
+      if (type === 'data') bytes += length;
+      offset += length;
+      left -= length;
+      if (bytes < requestBytes && batch.length < MAX_RANGES_IN_BATCH) continue;
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/** Settled only when all reads are: until then the buffer is theirs. */
+async function readBatch(source: BlockSource, batch: Batch, buffer: Buffer): Promise<void> {
+  const reads: Promise<void>[] = [];
+  let at = 0;
+  for (const { type, offset, length } of batch) {
+    if (type === 'zero') continue;
+    reads.push(source.readInto(buffer.subarray(at, at + length), offset, DF));
+    at += length;
+  }
+  if (reads.length === 1) return reads[0];
+  for (const outcome of await Promise.allSettled(reads))
+    if (outcome.status === 'rejected') throw outcome.reason;
+}
+
+async function writeBatch(sink: Sink, batch: Batch, buffer: Buffer): Promise<void> {
+  let at = 0;
+  for (const { type, offset, length } of batch) {
+    if (type === 'zero') {
+      await sink.zero(offset, length);
+    } else {
+      await sink.write(offset, buffer.subarray(at, at + length));
+      at += length;
+    }
+  }
 }

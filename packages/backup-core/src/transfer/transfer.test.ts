@@ -138,7 +138,7 @@ describe('copyRanges', () => {
       inFlight: 2,
       onProgress,
     });
-    expect(result).toEqual({ dataBytes: SIZE, zeroBytes: 0 });
+    expect(result).toEqual({ dataBytes: SIZE, zeroBytes: 0, ranges: 1 });
     expect(sink.content.equals(disk)).toBe(true);
     expect(seen.at(-1)).toBe(SIZE);
     for (const { probe } of sources) {

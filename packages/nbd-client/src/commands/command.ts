@@ -11,13 +11,17 @@ export interface Extent {
   readonly flags: number;
 }
 
-/** An extent as it stands in a status chunk: its offset follows from its predecessors. */
-export interface RawExtent {
-  readonly length: number;
+/**
+ * The extents as they stand in a status chunk, by index: the offset of each follows from its predecessors. A
+ * view of borrowed bytes, because there may be a million.
+ */
+export interface RawExtents {
+  readonly count: number;
+  lengthOf(index: number): number;
   /** The lower 32 bits. */
-  readonly flags: number;
+  flagsOf(index: number): number;
   /** The upper 32 bits, which only extended headers have. */
-  readonly highFlags: number;
+  highFlagsOf(index: number): number;
 }
 
 interface CommandFailure {
@@ -94,8 +98,8 @@ export abstract class Command<T = unknown> {
     throw this.unexpected(`a hole chunk of ${length} bytes at ${offset}`);
   }
 
-  status(contextId: number, extents: readonly RawExtent[]): void {
-    throw this.unexpected(`a status chunk of ${extents.length} extents for context ${contextId}`);
+  status(contextId: number, extents: RawExtents): void {
+    throw this.unexpected(`a status chunk of ${extents.count} extents for context ${contextId}`);
   }
 
   /** An error chunk or an error in a simple reply. The first one counts. */
@@ -110,14 +114,19 @@ export abstract class Command<T = unknown> {
     };
   }
 
-  /** The last chunk has come. @throws NbdProtocolError if the reply was not whole. */
-  finish(): void {
+  /**
+   * The last chunk has come.
+   *
+   * @param exportName - for the error, if the reply is one
+   * @throws NbdProtocolError if the reply was not whole
+   */
+  finish(exportName: string): void {
     if (this.#failure === undefined) {
       this.succeed(this.result());
       return;
     }
     const { name: command, offset, length } = this;
-    this.fail(new NbdCommandError({ ...this.#failure, command, offset, length }));
+    this.fail(new NbdCommandError({ ...this.#failure, command, exportName, offset, length }));
   }
 
   /** The outcome, once the reply is proved to be whole. */

@@ -127,17 +127,22 @@ export const NBD_ERROR = {
   ESHUTDOWN: 108,
 } as const;
 
-/** Extent flags of the `base:allocation` context. Only ZERO promises that the range reads as zeroes. */
+/** Extent flag of `base:allocation`: the range is not allocated. What it reads as is told by ZERO alone. */
 export const NBD_STATE_HOLE = 0x1;
+/** Extent flag of `base:allocation`: the range reads as zeroes. */
 export const NBD_STATE_ZERO = 0x2;
 
 /** Extent flag of QEMU's `qemu:dirty-bitmap:NAME` contexts. */
 export const NBD_STATE_DIRTY = 0x1;
 
+/** The metadata context that tells what is allocated and what reads as zeroes. */
 export const NBD_META_BASE_ALLOCATION = 'base:allocation';
+/** QEMU's dirty bitmaps: the name of the bitmap goes behind it. */
 export const NBD_META_QEMU_DIRTY_BITMAP = 'qemu:dirty-bitmap:';
+/** QEMU's context that tells in which layer of the backing chain a range lies. */
 export const NBD_META_QEMU_ALLOCATION_DEPTH = 'qemu:allocation-depth';
 
+/** TCP, where an endpoint names no port. */
 export const NBD_DEFAULT_PORT = 10809;
 
 /** The name of a value in one of the tables above, `unknown (N)` otherwise: for messages. */

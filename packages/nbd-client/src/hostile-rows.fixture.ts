@@ -1,0 +1,82 @@
+/**
+ * Everything that a hostile or broken server is tested for: what it does, and what this client does then.
+ *
+ * A test belongs to a row if its title begins with the row's name, or has it behind a comma.
+ */
+export const hostileRows: Readonly<Record<string, readonly [server: string, client: string]>> = {
+  H01: ['sends one part of the data twice and another never', 'connection dead, everything under way fails'],
+  H02: ['sends half of the data and calls it done', 'connection dead'],
+  H03: ['calls a READ done without any data', 'connection dead'],
+  H04: [
+    'sends data outside of what was asked for, up to offset 2^64 - 1',
+    'connection dead, nothing is written',
+  ],
+  H05: ['sends all data twice', 'connection dead'],
+  H06: ['answers a READ with DF in two chunks', 'connection dead'],
+  H07: ['answers a READ with a simple reply after structured ones were agreed on', 'connection dead'],
+  H08: ['sends a cookie of nobody, or goes on after the last chunk', 'connection dead'],
+  H09: ['sends a chunk type that is unknown or does not fit the command', 'connection dead'],
+  H10: ['sends an unknown error type, and data behind it', 'the command fails, the connection lives'],
+  H11: ['sends NONE with a payload, or not as the last chunk', 'connection dead'],
+  H12: ['sends holes or data of 0 bytes, or hole chunks of a wrong length', 'connection dead'],
+  H13: ['sends a hole of 4 GiB', 'connection dead, nothing is allocated'],
+  H14: ['sends error value 0, or an unknown one', 'connection dead; the command fails with EINVAL'],
+  H15: [
+    'sends an error whose message does not fit its chunk, or whose offset is outside',
+    'connection dead; the offset is ignored',
+  ],
+  H16: ['sends an error and all the data', 'the command fails, the data is not handed out'],
+  H17: ['announces chunks of 4 GiB or 2^63 bytes', 'connection dead, nothing is allocated'],
+  H18: ['sends a magic that is wrong or of other headers', 'connection dead'],
+  H19: [
+    'hangs up in the middle of a chunk',
+    'everything under way fails once, with an error of its own kind',
+  ],
+  H20: ['sends sectors in reverse order; or more chunks than sectors', 'fulfilled; connection dead'],
+  H21: ['sets unknown chunk flags', 'ignored'],
+  H22: ['sends a first extent of 0 bytes', 'connection dead, no endless loop'],
+  H23: ['sends a later extent of 0 bytes', 'connection dead'],
+  H24: [
+    'answers a status request without extents for a selected context',
+    'connection dead, never "no changes"',
+  ],
+  H25: ['answers for one context twice', 'connection dead'],
+  H26: ['sends a last extent beyond the request', 'cut to the request'],
+  H27: ['sends extents behind the one that covers the request', 'connection dead'],
+  H28: ['sends half an extent, or a status chunk with none', 'connection dead'],
+  H29: [
+    'sends 64-bit extents without extended headers or the other way round, or a wrong count',
+    'connection dead',
+  ],
+  H30: ['sends two extents in spite of REQ_ONE; one that is too long', 'connection dead; cut to the request'],
+  H31: ['sets HOLE without ZERO', 'passed on: only ZERO promises zeroes'],
+  H32: [
+    'sets flags over 32 bits',
+    'ignored for base:, otherwise part of the value; over 2^53 - 1 connection dead',
+  ],
+  H33: ['has an export of 2^63 or 2^64 - 1 bytes', 'refused with an error that says why'],
+  H34: ['opens an export without size, without flags, or with a short piece of information', 'refused'],
+  H35: ['tells two sizes', 'refused'],
+  H36: ['tells impossible block sizes', 'refused'],
+  H37: ['acknowledges with a payload, answers another option, or with a wrong magic', 'refused'],
+  H38: ['announces an error text of 1 GiB', 'refused, nothing is allocated'],
+  H39: ['puts control characters into texts', 'escaped in messages; `sanitize` for names and descriptions'],
+  H40: ['answers one option without end', 'refused after 16,384 replies'],
+  H41: [
+    'selects a context twice, or one that was not asked for',
+    'refused; dropped, and its extents are an error',
+  ],
+  H42: ['sends a context name that is empty, not UTF-8, or has a NUL', 'refused'],
+  H43: ['claims flags that its headers cannot carry', 'cleared'],
+  H44: [
+    'never greets, greets byte by byte, never answers, stops reading',
+    'given up after the connect, handshake or idle time; no more than the window is queued',
+  ],
+  H45: ['answers ESHUTDOWN', 'no request after it; the connection is closed with a goodbye'],
+  T1: ['has or wants no TLS although it was asked for', 'an error; nothing else is sent in plain text'],
+  T2: ['is joined by somebody who puts bytes behind the start of TLS', 'an error'],
+  T3: ['is a stranger', 'an error: certificate, name or key are always checked'],
+  T4: ['refuses the client only behind the handshake', 'an error that hints at the certificate'],
+  T5: ['ends the stream without the goodbye of TLS', 'everything under way fails'],
+  T6: ['was talked to before TLS', 'nothing learned then counts: all is negotiated behind it'],
+};
