@@ -238,6 +238,14 @@ describe.skipIf(servers.skip)(servers.title('ssh to a real daemon'), () => {
     expect(children()).toEqual([]);
   });
 
+  test('a program that stays and does not listen is found out without a timeout', async () => {
+    const deaf = join(libvirtd.workDir, 'deaf');
+    writeFileSync(deaf, '#!/bin/sh\nexec 0<&-\nwhile :; do sleep 1; done\n');
+    chmodSync(deaf, 0o755);
+    expect((await failureOf(`qemu+ext:///system?command=${deaf}`)).message).toContain('EPIPE');
+    expect(children()).toEqual([]);
+  });
+
   test('ext: any program that leads to the daemon will do', async () => {
     const command = join(libvirtd.workDir, 'to-the-daemon');
     writeFileSync(command, `#!/bin/sh\nexec nc -U ${libvirtd.socketPath}\n`);

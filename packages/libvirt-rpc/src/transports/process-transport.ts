@@ -29,6 +29,8 @@ type Child = ChildProcessByStdio<Writable, Readable, Readable>;
 interface Exit {
   readonly status: number | null;
   readonly signal: NodeJS.Signals | null;
+  /** By itself, or because it was told to. */
+  readonly isByItself: boolean;
 }
 
 type State =
@@ -82,7 +84,7 @@ class ProcessTransport extends StreamTransport {
     this.#gone = new Promise((resolve) => {
       child.once('exit', (status, signal) => {
         if (this.#state.kind === 'ending') clearTimeout(this.#state.kill);
-        const exit = { status, signal };
+        const exit = { status, signal, isByItself: this.#state.kind === 'running' };
         this.#state = { kind: 'gone', exit };
         resolve(exit);
       });
@@ -128,8 +130,8 @@ class ProcessTransport extends StreamTransport {
     });
   }
 
-  #explain({ status, signal }: Exit): Error | undefined {
-    if (status === 0) return undefined;
+  #explain({ status, signal, isByItself }: Exit): Error | undefined {
+    if (status === 0 || !isByItself) return undefined;
     const how = signal === null ? `ended with exit status ${String(status)}` : `was ended by ${signal}`;
     const lines = this.#words.split(/[\r\n]+/).filter((line) => line.trim() !== '');
     const words = lines.length > 0 ? `: ${lines.map((line) => line.trim()).join('; ')}` : '';

@@ -16,6 +16,7 @@ export abstract class StreamTransport implements Transport {
     for (const stream of [input, output])
       stream.on('error', (error) => {
         this.#error ??= error;
+        input.destroy(); // who does not listen any more has nothing to say either
       });
     input.on('data', (chunk: Buffer) => {
       this.receiver.receive(chunk);
