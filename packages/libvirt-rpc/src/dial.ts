@@ -1,5 +1,6 @@
 import { connect as connectSocket, type Socket } from 'node:net';
 import { LibvirtConnectError } from './errors.ts';
+import { ReadMemory } from './read-memory.ts';
 import type { Receiver, Transport } from './transport.ts';
 
 /** What the next path is tried after: no such socket, or one that a dead daemon left. */
@@ -34,7 +35,17 @@ export async function dial(
 
 function connected(path: string, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connectSocket({ path });
+    const memory = new ReadMemory();
+    const socket: Socket = connectSocket({
+      path,
+      onread: {
+        buffer: () => memory.next(),
+        callback: (count) => {
+          socket.emit('data', memory.take(count));
+          return true;
+        },
+      },
+    });
     const abort = (): void => {
       socket.destroy();
       reject(signal.reason as Error);
