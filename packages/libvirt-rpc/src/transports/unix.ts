@@ -1,7 +1,8 @@
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { LibvirtConnectError } from '../errors.ts';
 import type { UnixEndpoint } from '../uri/endpoint.ts';
 import { whenConnected } from './connect-socket.ts';
+import { ReadMemory } from './read-memory.ts';
 import { SocketTransport } from './socket-transport.ts';
 import type { Receiver, Transport } from './transport.ts';
 
@@ -21,7 +22,7 @@ export async function dialUnix(
   const failures: Error[] = [];
   for (const path of paths) {
     try {
-      const socket = await whenConnected(connect({ path }), 'connect', signal);
+      const socket = await whenConnected(open(path), 'connect', signal);
       return new SocketTransport(socket, 'local', receiver);
     } catch (error) {
       signal.throwIfAborted();
@@ -33,4 +34,20 @@ export async function dialUnix(
   throw new LibvirtConnectError(`no libvirt daemon can be reached (and none is started): ${causes}`, {
     cause: failures.at(-1),
   });
+}
+
+/** A socket that reads into large blocks; its bytes come as `'data'` all the same. */
+function open(path: string): Socket {
+  const memory = new ReadMemory();
+  const socket: Socket = connect({
+    path,
+    onread: {
+      buffer: () => memory.next(),
+      callback: (count) => {
+        socket.emit('data', memory.take(count));
+        return true;
+      },
+    },
+  });
+  return socket;
 }
