@@ -18,6 +18,8 @@ export default defineConfig({
         resolve: { alias },
         test: {
           name: 'unit',
+          // Property tests and durable writes take their time on a busy machine.
+          testTimeout: 30_000,
           include: ['packages/*/src/**/*.test.ts', 'examples/src/**/*.test.ts', 'test/unit/**/*.test.ts'],
         },
       },

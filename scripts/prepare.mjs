@@ -35,9 +35,25 @@ function hasQemuDriver() {
   );
 }
 
+/** Each of libsasl2's plugins is in a package of its own. */
+function hasSaslPlugin(name) {
+  const nested = existsSync('/usr/lib') ? readdirSync('/usr/lib') : [];
+  const folders = ['/usr/lib64', '/usr/lib', ...nested.map((folder) => join('/usr/lib', folder))];
+  return folders.some((folder) => existsSync(join(folder, 'sasl2', name)));
+}
+
 const hasPythonLibvirt = () => existsSync('/usr/lib/python3/dist-packages/libvirt.py');
 
+/** Several programs are called nc, and some of them know no unix sockets. */
+function hasUnixNetcat() {
+  const env = { ...process.env, PATH: [process.env.PATH, ...SYSTEM_FOLDERS].join(delimiter) };
+  const { stdout, stderr } = spawnSync('nc', ['-h'], { env, encoding: 'utf8', timeout: 5_000 });
+  return /(?:^|[\s[])-\w*U/m.test(`${stdout}${stderr}`);
+}
+
 const command = (name, debianPackage) => ({ name, debianPackage, present: () => hasCommand(name) });
+
+const saslPlugin = (name, debianPackage) => ({ name, debianPackage, present: () => hasSaslPlugin(name) });
 
 const FOR_DEMO = [
   command('libvirtd', 'libvirt-daemon'),
@@ -64,6 +80,14 @@ const REQUIREMENTS = {
     command('nbdinfo', 'libnbd-bin'),
     command('nbdcopy', 'libnbd-bin'),
     command('certtool', 'gnutls-bin'),
+    command('saslpasswd2', 'sasl2-bin'),
+    saslPlugin('libscram.so', 'libsasl2-modules'),
+    saslPlugin('libsasldb.so', 'libsasl2-modules-db'),
+    command('ssh', 'openssh-client'),
+    command('ssh-keygen', 'openssh-client'),
+    command('sshd', 'openssh-server'),
+    command('virt-ssh-helper', 'libvirt-daemon'),
+    { name: 'nc for unix sockets', debianPackage: 'netcat-openbsd', present: hasUnixNetcat },
   ],
 };
 

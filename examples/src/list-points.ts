@@ -8,7 +8,8 @@ Lists the points in time that can be restored, oldest first.
 
   --from DIR     the repository
   --domain NAME  only of this domain, by name or UUID
-  --json         an array, oldest first, of id, domain, createdAt, mode, parent, checkpoint and disks`;
+  --json         an array, oldest first, of id, domain, createdAt, mode, parent, previous,
+                 checkpoint and disks`;
 
 await runCommand(
   { name: 'list-points', help, positionals: [], switches: ['json'], settings: ['from', 'domain'] },

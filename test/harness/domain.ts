@@ -19,6 +19,7 @@ export interface DomainHandle {
 /** The part of a libvirt connection the harness needs. */
 export interface DomainConnection<Handle extends DomainHandle> {
   domainDefineXml(xml: string, flags?: number): Promise<Handle>;
+  lookupDomainByName(name: string): Promise<Handle>;
 }
 
 export interface DiskSpec {
@@ -72,6 +73,8 @@ export interface TestDomain<Handle extends DomainHandle> extends AsyncDisposable
   truth(disk: number): Promise<string>;
   /** A command of the human monitor, and its output. */
   monitor(command: string): Promise<string>;
+  /** Goes on over another connection, after the daemon was started again. */
+  reconnect(connection: DomainConnection<Handle>): Promise<void>;
   /** Ends the domain and drops its definition. The images stay until the daemon's folder goes. */
   remove(): Promise<void>;
 }
@@ -131,7 +134,7 @@ export async function defineDomain<Handle extends DomainHandle>(
   const { name } = spec;
   if (!/^[\w-]{1,20}$/.test(name)) throw new Error(`not a name for a test domain: ${JSON.stringify(name)}`);
   const disks = await makeDisks(libvirtd, spec);
-  const handle = await connection.domainDefineXml(domainXml(spec, disks));
+  let handle = await connection.domainDefineXml(domainXml(spec, disks));
   await handle.create(VIR_DOMAIN_START_PAUSED);
   let truths = 0;
   const diskAt = (index: number): DomainDisk => {
@@ -175,7 +178,9 @@ export async function defineDomain<Handle extends DomainHandle>(
   };
   return {
     name,
-    handle,
+    get handle() {
+      return handle;
+    },
     disks,
     io,
     async write(index, ...commands) {
@@ -184,6 +189,9 @@ export async function defineDomain<Handle extends DomainHandle>(
     flush,
     truth,
     monitor,
+    async reconnect(other) {
+      handle = await other.lookupDomainByName(name);
+    },
     remove,
     [Symbol.asyncDispose]: remove,
   };

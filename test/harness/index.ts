@@ -1,7 +1,9 @@
+export { makeAuthority, makePkiFolder } from './certificates.ts';
+export type { Authority, CertificateFiles, CertificateSpec, PkiFiles } from './certificates.ts';
 export { addBitmap, convertToRaw, createImage, imageIo } from './images.ts';
 export type { ConvertOptions, Fill, ImageFormat, ImageOptions } from './images.ts';
 export { startLibvirtd } from './libvirtd.ts';
-export type { LibvirtdOptions, PrivateLibvirtd } from './libvirtd.ts';
+export type { LibvirtdOptions, ListenOptions, PrivateLibvirtd } from './libvirtd.ts';
 export { startNbdkit, startNbdServer, startQemuNbd, startStorageDaemon } from './nbd-servers.ts';
 export type {
   NbdkitOptions,
@@ -10,14 +12,20 @@ export type {
   QemuNbdOptions,
   StorageDaemonOptions,
 } from './nbd-servers.ts';
-export { isRunning } from './proc-table.ts';
+export { childrenOf, commandLine, isRunning } from './proc-table.ts';
 export { endProcesses, run, runAny, startChild, waitUntil } from './processes.ts';
 export type { Child, ChildExit, ChildOptions, RunResult } from './processes.ts';
 export { leftovers } from './registry.ts';
 export { commandPath, findCommand, requireServers } from './requirements.ts';
 export type { ServerRequirement } from './requirements.ts';
+export { makeSaslSetup } from './sasl.ts';
+export type { SaslSetup } from './sasl.ts';
+export { startSshd } from './sshd.ts';
+export type { Sshd, SshdOptions } from './sshd.ts';
 export { makeTemporaryFolder } from './temporary-folder.ts';
 export type { TemporaryFolder } from './temporary-folder.ts';
+export { mountTmpfs, requireMount } from './tmpfs.ts';
+export type { Tmpfs } from './tmpfs.ts';
 export { giveTo, unprivilegedUser } from './user.ts';
 export type { User } from './user.ts';
 export { assertSameContent, compareFiles } from './compare-files.ts';

@@ -1,8 +1,10 @@
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makePkiFolder, type PkiFiles } from './certificates.ts';
+import { freePort, retryWhilePortTaken } from './free-port.ts';
 import { commandPath } from './requirements.ts';
 import { endProcesses, startChild, waitUntil, type Child } from './processes.ts';
-import { isListeningUnix, processesWithEnvironmentBelow } from './proc-table.ts';
+import { isListeningTcp, isListeningUnix, processesWithEnvironmentBelow } from './proc-table.ts';
 import { makeTemporaryFolder, type TemporaryFolder } from './temporary-folder.ts';
 import { giveTo, unprivilegedUser, type User } from './user.ts';
 
@@ -18,6 +20,15 @@ export interface LibvirtdOptions {
   readonly libvirtdConf?: string;
   readonly args?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
+  /** Ports of 127.0.0.1 on which it listens besides its socket. */
+  readonly listen?: ListenOptions;
+}
+
+export interface ListenOptions {
+  /** Plain TCP, without authentication unless `libvirtdConf` says `auth_tcp`. */
+  readonly tcp?: boolean;
+  /** TLS with these files of the server. It checks certificates of clients unless `libvirtdConf` says otherwise. */
+  readonly tls?: PkiFiles;
 }
 
 /** A libvirtd of our own that shares nothing with the machine's. */
@@ -25,6 +36,8 @@ export interface PrivateLibvirtd extends AsyncDisposable {
   /** `qemu+unix:///session?socket=…` */
   readonly uri: string;
   readonly socketPath: string;
+  /** Those that `listen` asked for, else 0. */
+  readonly ports: Ports;
   /** Its folder; everything it makes is below it. */
   readonly dir: string;
   /** For disk images: belongs to `user`. */
@@ -48,6 +61,11 @@ export interface PrivateLibvirtd extends AsyncDisposable {
   restart(): Promise<void>;
   /** Ends the daemon and everything it started, waits until they are gone, removes the folder. */
   stop(): Promise<void>;
+}
+
+interface Ports {
+  readonly tcp: number;
+  readonly tls: number;
 }
 
 interface Layout {
@@ -82,10 +100,6 @@ function prepareFolders(options: LibvirtdOptions): Layout {
   // With "file" QEMU writes its log itself and no virtlogd is started, which would outlive the daemon.
   // libvirt heeds the first of two equal keys, so the caller's come first.
   writeFileSync(join(libvirtConfig, 'qemu.conf'), `${options.qemuConf ?? ''}\nstdio_handler = "file"\n`);
-  // An empty libvirtd.conf is a syntax error to the daemon.
-  if (options.libvirtdConf !== undefined) {
-    writeFileSync(join(libvirtConfig, 'libvirtd.conf'), `${options.libvirtdConf}\n`);
-  }
   return {
     folder,
     user,
@@ -103,7 +117,30 @@ function readIfPresent(path: string): string {
   }
 }
 
-async function startDaemon(layout: Layout, args: readonly string[]): Promise<Child> {
+/** Chooses free ports and writes them into libvirtd.conf, behind what the caller has in it. */
+async function writeConf(layout: Layout, { libvirtdConf, listen = {} }: LibvirtdOptions): Promise<Ports> {
+  const { folder, user, env } = layout;
+  const { tcp = false, tls } = listen;
+  const ports = { tcp: tcp ? await freePort() : 0, tls: tls === undefined ? 0 : await freePort() };
+  const lines = libvirtdConf === undefined ? [] : [libvirtdConf];
+  if (tcp || tls !== undefined) {
+    lines.push('listen_addr = "127.0.0.1"', 'auth_tcp = "none"');
+    lines.push(`listen_tcp = ${Number(tcp)}`, `listen_tls = ${Number(tls !== undefined)}`);
+  }
+  if (tcp) lines.push(`tcp_port = "${ports.tcp}"`);
+  if (tls !== undefined) {
+    const pki = makePkiFolder(join(folder.path, 'pki'), tls, user);
+    lines.push(`tls_port = "${ports.tls}"`, `ca_file = "${pki}/cacert.pem"`);
+    lines.push(`cert_file = "${pki}/servercert.pem"`, `key_file = "${pki}/serverkey.pem"`);
+    if (tls.crl !== undefined) lines.push(`crl_file = "${pki}/cacrl.pem"`);
+  }
+  // An empty libvirtd.conf is a syntax error to the daemon.
+  if (lines.length > 0)
+    writeFileSync(join(env['XDG_CONFIG_HOME'] ?? '', 'libvirt/libvirtd.conf'), `${lines.join('\n')}\n`);
+  return ports;
+}
+
+async function startDaemon(layout: Layout, args: readonly string[], ports: Ports): Promise<Child> {
   const outputFd = openSync(layout.logPath, 'a');
   let child: Child;
   try {
@@ -117,8 +154,14 @@ async function startDaemon(layout: Layout, args: readonly string[]): Promise<Chi
     closeSync(outputFd);
   }
   try {
-    const settled = (): boolean => isListeningUnix(layout.socketPath) || !child.isRunning;
-    await waitUntil(settled, START_TIMEOUT_MS, `libvirtd to listen on ${layout.socketPath}`);
+    const listens = (): boolean =>
+      isListeningUnix(layout.socketPath) &&
+      [ports.tcp, ports.tls].every((port) => port === 0 || isListeningTcp(port));
+    await waitUntil(
+      () => listens() || !child.isRunning,
+      START_TIMEOUT_MS,
+      `libvirtd to listen on ${layout.socketPath}`,
+    );
     if (!child.isRunning) {
       const { code, signal } = await child.exited;
       throw new Error(`libvirtd ended at once (${signal ?? `exit status ${code ?? '?'}`})`);
@@ -136,10 +179,14 @@ async function startDaemon(layout: Layout, args: readonly string[]): Promise<Chi
 export async function startLibvirtd(options: LibvirtdOptions = {}): Promise<PrivateLibvirtd> {
   const layout = prepareFolders(options);
   const { folder, user, socketPath } = layout;
-  const args = options.args ?? [];
+  const args = [...(options.listen === undefined ? [] : ['--listen']), ...(options.args ?? [])];
+  let ports: Ports = { tcp: 0, tls: 0 };
   let daemon: Child;
   try {
-    daemon = await startDaemon(layout, args);
+    daemon = await retryWhilePortTaken(async () => {
+      ports = await writeConf(layout, options);
+      return startDaemon(layout, args, ports);
+    });
   } catch (error) {
     folder.remove();
     throw error;
@@ -156,6 +203,7 @@ export async function startLibvirtd(options: LibvirtdOptions = {}): Promise<Priv
   return {
     uri: `qemu+unix:///session?socket=${socketPath}`,
     socketPath,
+    ports,
     dir: folder.path,
     imagesDir: join(folder.path, 'images'),
     scratchDir: join(folder.path, 'scratch'),
@@ -176,7 +224,7 @@ export async function startLibvirtd(options: LibvirtdOptions = {}): Promise<Priv
     },
     async restart() {
       await daemon.stop(STOP_GRACE_MS);
-      daemon = await startDaemon(layout, args);
+      daemon = await startDaemon(layout, args, ports);
     },
     stop,
     [Symbol.asyncDispose]: stop,

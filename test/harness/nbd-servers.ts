@@ -1,5 +1,5 @@
-import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { freePort, retryWhilePortTaken } from './free-port.ts';
 import { isListeningTcp, isListeningUnix } from './proc-table.ts';
 import { startChild, waitUntil, type Child } from './processes.ts';
 import { commandPath } from './requirements.ts';
@@ -7,7 +7,6 @@ import { makeTemporaryFolder } from './temporary-folder.ts';
 import type { ImageFormat } from './images.ts';
 
 const START_TIMEOUT_MS = 10_000;
-const PORT_ATTEMPTS = 5;
 
 /** Where a server listens: a unix socket in a folder of its own, or a free port of 127.0.0.1. */
 export type NbdTransport = 'unix' | 'tcp';
@@ -31,20 +30,6 @@ interface Address {
   readonly transport: NbdTransport;
   readonly path: string;
   readonly port: number;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => {
-        if (typeof address === 'object' && address !== null) resolve(address.port);
-        else reject(new Error('no port'));
-      });
-    });
-  });
 }
 
 async function launch(command: string, args: readonly string[], address: Address): Promise<Child> {
@@ -73,23 +58,16 @@ export async function startNbdServer(
   const folder = makeTemporaryFolder('nbd');
   const path = join(folder.path, 's');
   let address: Address = { transport, path, port: 0 };
-  let child: Child | undefined;
+  let server: Child;
   try {
-    for (let attempt = 1; child === undefined; attempt++) {
+    server = await retryWhilePortTaken(async () => {
       if (transport === 'tcp') address = { ...address, port: await freePort() };
-      try {
-        child = await launch(command, argsFor(address), address);
-      } catch (error) {
-        // Somebody else may have taken the port between our look and the server's bind.
-        const taken = error instanceof Error && /address already in use/i.test(error.message);
-        if (transport === 'unix' || !taken || attempt === PORT_ATTEMPTS) throw error;
-      }
-    }
+      return launch(command, argsFor(address), address);
+    });
   } catch (error) {
     folder.remove();
     throw error;
   }
-  const server = child;
   const uriOf = (name: string): string =>
     transport === 'unix'
       ? `nbd+unix:///${encodeURIComponent(name)}?socket=${path}`

@@ -54,6 +54,13 @@ export function processesWithEnvironmentBelow(folder: string): ProcessEntry[] {
   return found;
 }
 
+/** The pids of a process's children, those included that have ended and were not waited for. */
+export function childrenOf(parent: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && readProcess(Number(name))?.parent === parent)
+    .map(Number);
+}
+
 /** True when some process listens on this unix socket path. Makes no connection. */
 export function isListeningUnix(path: string): boolean {
   const acceptsConnections = 0x10000;

@@ -1,4 +1,5 @@
-import { accessSync, constants } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** System folders come last: a plain user's PATH often lacks the sbin folders where daemons live. */
@@ -28,6 +29,32 @@ export function commandPath(name: string): string {
   return path;
 }
 
+/** Whether libsasl2 has the plugin, such as `libscram.so`: each is a package of its own. */
+function hasSaslPlugin(name: string): boolean {
+  const folders = [
+    '/usr/lib64',
+    ...readdirSync('/usr/lib').map((folder) => join('/usr/lib', folder)),
+    '/usr/lib',
+  ];
+  return folders.some((folder) => existsSync(join(folder, 'sasl2', name)));
+}
+
+/** Several programs are called nc, and some of them know no unix sockets. */
+const PROOFS: Readonly<Record<string, (path: string) => boolean>> = {
+  nc: (path) => /(?:^|[\s[])-\w*U/m.test(helpOf(path)),
+};
+
+function helpOf(path: string): string {
+  const { stdout, stderr } = spawnSync(path, ['-h'], { encoding: 'utf8', timeout: 5_000 });
+  return `${stdout}${stderr}`;
+}
+
+function isMissing(command: string): boolean {
+  if (command.startsWith('sasl2/')) return !hasSaslPlugin(command.slice('sasl2/'.length));
+  const path = findCommand(command);
+  return path === undefined || PROOFS[command]?.(path) === false;
+}
+
 /** To be used as `describe.skipIf(servers.skip)(servers.title('…'), …)`. */
 export interface ServerRequirement {
   readonly missing: readonly string[];
@@ -37,11 +64,11 @@ export interface ServerRequirement {
 }
 
 /**
- * Names the commands a test file needs. Where one is missing its tests are skipped, with the reason in the
+ * Names the commands a test file needs, and the plugins of libsasl2 as `sasl2/libscram.so`. Where one is missing its tests are skipped, with the reason in the
  * title; where REQUIRE_SERVERS=1 a missing command is an error and the test file fails.
  */
 export function requireServers(...commands: readonly string[]): ServerRequirement {
-  const missing = commands.filter((command) => findCommand(command) === undefined);
+  const missing = commands.filter(isMissing);
   if (missing.length > 0 && process.env['REQUIRE_SERVERS'] === '1') {
     throw new Error(`REQUIRE_SERVERS=1, but this machine lacks ${missing.join(', ')}`);
   }

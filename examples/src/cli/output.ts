@@ -34,7 +34,12 @@ export function formatTable(rows: readonly (readonly string[])[]): string {
     .join('\n');
 }
 
-/** A point for `--json`: everything but the domain's XML, the parent by its id. */
+/** A point for `--json`: everything but the domain's XML, other points by their ids. */
 export function describePoint(point: Point): object {
-  return { ...point, parent: point.parent?.id ?? null, domainXml: undefined };
+  return {
+    ...point,
+    parent: point.parent?.id ?? null,
+    previous: point.previous?.id ?? null,
+    domainXml: undefined,
+  };
 }

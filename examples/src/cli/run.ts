@@ -70,7 +70,11 @@ export async function runCommand(
   }
 }
 
-function sentence(error: unknown): string {
+/** What went wrong, on one line. */
+export function sentence(error: unknown): string {
+  // Leaving an `await using` block failed as well: the first error is the reason.
+  if (error instanceof Error && 'suppressed' in error && 'error' in error)
+    return `${sentence(error.suppressed)}; after that: ${sentence(error.error)}`;
   const text = error instanceof Error ? error.message : String(error);
   return text.replaceAll('\n', ' ').trim();
 }

@@ -19,3 +19,17 @@ export async function runJob(backupXml: string, checkpointXml: string): Promise<
   // #endregion
   console.log(info.allocation);
 }
+
+export async function authenticated(askUser: (question: string) => Promise<string>): Promise<string> {
+  // #region credentials
+  await using libvirt = await connect('qemu+unix:///system?auth=sasl.scram-sha-256', {
+    connectTimeoutMs: 120_000, // the user's time included
+    credentials: async ({ host }) => {
+      const username = await askUser(`User name for ${host}:`);
+      const password = await askUser(`Password for ${host}:`);
+      return username === '' ? undefined : { username, password }; // undefined: cancelled
+    },
+  });
+  // #endregion
+  return libvirt.uri;
+}

@@ -29,3 +29,11 @@ export function packet(words: number[]): Buffer {
 export function xmlOf(libvirt: Connection, options = {}): Promise<{ readonly xml: string }> {
   return libvirt.call(procedures.domainGetXmlDesc, { dom, flags: 0 }, options);
 }
+
+/** What a promise that must reject rejects with; undefined if it does not. */
+export async function failure(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+}

@@ -1,19 +1,30 @@
-import { homedir } from 'node:os';
-import { authenticate } from './authenticate.ts';
+import type { CredentialsCallback } from './auth/credentials.ts';
+import type { SaslMechanism } from './auth/sasl-exchange.ts';
+import { authenticate, type AuthPolicy, authPolicy } from './authenticate.ts';
 import { Connection, type ConnectionLimits } from './connection.ts';
 import { traceConnect } from './diagnostics.ts';
-import { dial } from './dial.ts';
 import { LibvirtConnectError, LibvirtConnectionClosedError, LibvirtUsageError } from './errors.ts';
 import { connectProcedures } from './procedures/connect.ts';
 import { VIR_DRV_FEATURE, virConnectFlags } from './protocol/constants.ts';
 import type { KeepaliveOptions } from './rpc/keepalive.ts';
 import { RpcSession, type SessionOptions } from './rpc/session.ts';
-import type { Receiver } from './transport.ts';
-import { parseUri, type Target } from './uri.ts';
+import { dial } from './transports/dial.ts';
+import type { Receiver } from './transports/transport.ts';
+import { chooseUri, readEnvironment } from './uri/client-environment.ts';
+import { type Target, targetOf } from './uri/target.ts';
+import { parseUri } from './uri/uri.ts';
+import { type ConnectWarning, emitWarning } from './uri/warning.ts';
 
 export interface ConnectOptions {
   /** Gives up connecting; has no effect once `connect` has returned. */
   readonly signal?: AbortSignal;
+  /**
+   * Gives user name and password where the daemon wants them (SASL), within `connectTimeoutMs`. Default: they are
+   * looked for in libvirt's `auth.conf`.
+   */
+  readonly credentials?: CredentialsCallback;
+  /** SASL mechanisms that may be used, most wanted first. Default: SCRAM-SHA-256, SCRAM-SHA-1, PLAIN. */
+  readonly saslMechanisms?: readonly SaslMechanism[];
   /** For dialling, authentication and opening. Default 30,000. */
   readonly connectTimeoutMs?: number;
   /** For calls without a timeout of their own; 0: never. Default 60,000: a job lock alone may take 30,000. */
@@ -28,6 +39,8 @@ export interface ConnectOptions {
   readonly eventQueueLimit?: number;
   /** Bytes that they may have taken on the wire. Default 16 MiB. */
   readonly eventQueueBytes?: number;
+  /** Takes what should be known of a connection that is made all the same. Default: `process.emitWarning`. */
+  readonly onWarning?: (warning: ConnectWarning) => void;
 }
 
 const DEFAULTS = {
@@ -49,6 +62,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 interface Plan extends SessionOptions, ConnectionLimits {
   readonly uri: string;
   readonly target: Target;
+  readonly auth: AuthPolicy;
   readonly readOnly: boolean;
   readonly connectTimeoutMs: number;
   /** The daemon is not asked for its own keepalive. */
@@ -58,18 +72,21 @@ interface Plan extends SessionOptions, ConnectionLimits {
 /**
  * Connects to a libvirt daemon and opens a hypervisor connection in it.
  *
- * @param uri - such as `qemu:///system`, `qemu:///session` or `qemu+unix:///session?socket=/path`; default: the
- * environment's `LIBVIRT_DEFAULT_URI`
+ * @param uri - such as `qemu:///system`, `qemu+ssh://host/system`, `qemu+tls://host/system` or an alias of
+ * libvirt.conf; default: the environment's `LIBVIRT_DEFAULT_URI`, then `uri_default` of libvirt.conf. A URI may
+ * name a program to run (`command`, `netcat`): take none from strangers
  * @throws LibvirtUsageError (the URI is wrong or not supported), LibvirtConnectError (nobody there, or too
- * late), LibvirtAuthError, LibvirtError (the daemon refused), LibvirtProtocolError, or the signal's reason
+ * late), LibvirtTlsError, LibvirtAuthError, LibvirtError (the daemon refused), LibvirtProtocolError, or the
+ * signal's reason
  */
 export async function connect(uri?: string, options: ConnectOptions = {}): Promise<Connection> {
   const limits = checked(DEFAULTS, options);
   const plan: Plan = {
-    ...makePlan(uri, options.readOnly ?? false),
+    ...(await makePlan(uri, options)),
     ...limits,
     keepalive: checkedKeepalive(options),
   };
+  for (const warning of plan.target.warnings) (options.onWarning ?? emitWarning)(warning);
   return traceConnect(plan.uri, () => withTimeout(plan, options.signal, open));
 }
 
@@ -91,15 +108,15 @@ async function withTimeout<Result>(
   }
 }
 
-function makePlan(given: string | undefined, readOnly: boolean): Pick<Plan, 'uri' | 'target' | 'readOnly'> {
-  const uri = given ?? process.env['LIBVIRT_DEFAULT_URI'] ?? '';
-  if (uri === '') throw new LibvirtUsageError('no URI was given, and LIBVIRT_DEFAULT_URI is not set');
-  const target = parseUri(uri, readOnly, {
-    isRoot: process.geteuid?.() === 0,
-    runtimeDir: process.env['XDG_RUNTIME_DIR'],
-    home: homedir(),
-  });
-  return { uri, target, readOnly };
+async function makePlan(
+  given: string | undefined,
+  { readOnly = false, credentials, saslMechanisms }: ConnectOptions,
+): Promise<Pick<Plan, 'uri' | 'target' | 'auth' | 'readOnly'>> {
+  const environment = await readEnvironment();
+  const uri = chooseUri(given, environment.conf);
+  const target = targetOf(parseUri(uri), readOnly, environment);
+  const { auth: way, authFile } = target.account;
+  return { uri, target, auth: { ...authPolicy(way, saslMechanisms), credentials, authFile }, readOnly };
 }
 
 async function open(plan: Plan, signal: AbortSignal): Promise<Connection> {
@@ -111,11 +128,12 @@ async function open(plan: Plan, signal: AbortSignal): Promise<Connection> {
 }
 
 async function openSession(plan: Plan, signal: AbortSignal): Promise<RpcSession> {
-  const transport = await dial(plan.target.socketPaths, nobody, signal);
+  const transport = await dial(plan.target.endpoint, nobody, signal);
   const session = new RpcSession(transport, plan);
   try {
     const options = { signal, timeoutMs: 0 };
-    await authenticate(session, options);
+    const peer = { host: plan.target.account.host, security: transport.secure };
+    await authenticate(session, { ...plan.auth, ...peer }, options);
     if (plan.keepalive.intervalMs > 0 && plan.isForStream !== true) {
       const feature = VIR_DRV_FEATURE.VIR_DRV_FEATURE_PROGRAM_KEEPALIVE;
       await session.call(connectProcedures.connectSupportsFeature, { feature }, options);
@@ -125,8 +143,11 @@ async function openSession(plan: Plan, signal: AbortSignal): Promise<RpcSession>
     return session;
   } catch (error) {
     session.destroy();
+    await session.closed; // no process of ours is left when the caller hears of it
     if (!(error instanceof LibvirtConnectionClosedError)) throw error;
-    throw new LibvirtConnectError(`cannot open ${plan.uri}: ${error.message}`, { cause: error });
+    // Where the transport tells why, the call that it interrupted tells nothing more.
+    const why = error.cause instanceof LibvirtConnectError ? error.cause : error;
+    throw new LibvirtConnectError(`cannot open ${plan.uri}: ${why.message}`, { cause: error });
   }
 }
 

@@ -187,10 +187,10 @@ describe('calls', () => {
 describe('connect', () => {
   const connecting: [string, Record<string, Handler>, unknown][] = [
     [
-      'SASL',
+      'an authentication that is not known',
       {
         REMOTE_PROC_AUTH_LIST: (call): void => {
-          call.client.reply(call, { types: [1] });
+          call.client.reply(call, { types: [7] });
         },
       },
       LibvirtAuthError,

@@ -35,14 +35,28 @@ export function traceCall<Reply>(
       throw error;
     }
   };
-  return callChannel.tracePromise(noting, trace);
+  return traced(callChannel, trace, noting);
 }
 
 /** Connects, and tells those who listen. */
 export function traceConnect<Result>(uri: string, run: () => Promise<Result>): Promise<Result> {
   if (!hasSubscribers(connectChannel)) return run();
   const shown = uri.replace(/[?#].*$/s, '').replace(/\/\/[^/]*@/, '//');
-  return connectChannel.tracePromise(run, { uri: shown });
+  return traced(connectChannel, { uri: shown }, run);
+}
+
+/** Node shows what the traced promise brings to those who listen: so it brings nothing. */
+async function traced<Trace extends object, Result>(
+  channel: TracingChannel<unknown, Trace>,
+  trace: Trace,
+  run: () => Promise<Result>,
+): Promise<Result> {
+  let running!: Promise<Result>;
+  await channel.tracePromise(async () => {
+    running = run();
+    await running;
+  }, trace);
+  return running;
 }
 
 /** In Node since 20.13; its types came later. */

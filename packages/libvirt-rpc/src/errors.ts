@@ -21,12 +21,63 @@ export class LibvirtConnectError extends LibvirtFailure {
   readonly code = 'ERR_LIBVIRT_CONNECT';
 }
 
-/** The daemon wants an authentication that failed or is not supported. */
+/**
+ * Why authentication failed: `denied`, a wrong name or password, or a policy that says no; `cancelled` by the user;
+ * `unavailable`, the daemon has no means to carry it out; `unsupported`, no way that both sides can and may go;
+ * `credentials`, there are none, or the file with them is wrong; `unproven`, the daemon did not prove that it
+ * knows the password: it may be an impostor.
+ */
+export type AuthFailureReason =
+  'denied' | 'cancelled' | 'unavailable' | 'unsupported' | 'credentials' | 'unproven';
+
+/**
+ * What kept TLS from being trusted.
+ *
+ * - `noAuthority`: there is no certificate of an authority to check the server with.
+ * - `badCredentials`: a file of ours cannot be read or used, or its time is not now.
+ * - `untrusted`, `expired`, `revoked`, `wrongName`: so is the server's certificate.
+ * - `noClientCertificate`: the server wants one of us, and there is none.
+ * - `clientCertificateRefused`: the server does not want us with the one we have.
+ * - `handshake`: anything else, such as a server without TLS.
+ */
+export type TlsFailure =
+  | 'noAuthority'
+  | 'badCredentials'
+  | 'untrusted'
+  | 'expired'
+  | 'revoked'
+  | 'wrongName'
+  | 'noClientCertificate'
+  | 'clientCertificateRefused'
+  | 'handshake';
+
+/** There is no TLS connection that both sides trust. Nothing was sent over it. */
+export class LibvirtTlsError extends LibvirtFailure {
+  static {
+    this.prototype.name = 'LibvirtTlsError';
+  }
+  readonly code = 'ERR_LIBVIRT_TLS';
+  readonly failure: TlsFailure;
+
+  constructor(failure: TlsFailure, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.failure = failure;
+  }
+}
+
+/** Authentication with the daemon failed: `reason` tells why. Never holds a password. */
 export class LibvirtAuthError extends LibvirtFailure {
   static {
     this.prototype.name = 'LibvirtAuthError';
   }
   readonly code = 'ERR_LIBVIRT_AUTH';
+  readonly reason: AuthFailureReason;
+
+  /** @param message - may hold strings from the peer: control characters are escaped here */
+  constructor(message: string, reason: AuthFailureReason, options?: ErrorOptions) {
+    super(sanitize(message), options);
+    this.reason = reason;
+  }
 }
 
 /** The daemon broke the protocol. The connection is dead, and so is every call in flight. */

@@ -1,3 +1,5 @@
+export type { Credentials, CredentialsCallback, CredentialsRequest } from './auth/credentials.ts';
+export type { SaslMechanism } from './auth/sasl-exchange.ts';
 export { Checkpoint } from './checkpoint.ts';
 export type { Fields, FieldType, StructOf } from './codec/field-type.ts';
 export type {
@@ -41,6 +43,7 @@ export {
   type Screenshot,
 } from './domain.ts';
 export {
+  type AuthFailureReason,
   LibvirtAuthError,
   LibvirtConnectError,
   LibvirtConnectionClosedError,
@@ -48,7 +51,9 @@ export {
   LibvirtFailure,
   LibvirtProtocolError,
   LibvirtTimeoutError,
+  LibvirtTlsError,
   LibvirtUsageError,
+  type TlsFailure,
 } from './errors.ts';
 export type {
   BlockJob2Event,
@@ -110,3 +115,4 @@ export {
   type VolumeUploadOptions,
 } from './storage-volume.ts';
 export type { StreamChunk } from './streams/stream-chunk.ts';
+export type { ConnectWarning } from './uri/warning.ts';

@@ -81,6 +81,31 @@ describe('runPullBackup', () => {
     expect(fake.calls).toEqual(['beginBackup', 'openExport', 'abortJob']);
   });
 
+  it('an abort for an error gives it back, and adds what could not be cleaned up', async () => {
+    const fake = domain();
+    const broken = new BackupJobError('broken wire', { phase: 'transfer', disk: 'vda' });
+    const clean = await runPullBackup(fake, fake.openExport, {});
+    expect(await clean.abortFor(broken)).toBe(broken);
+    await using dirty = await runPullBackup(fake, fake.openExport, {});
+    fake.failures.set('abortJob', new Error('daemon is gone'));
+    expect(await dirty.abortFor(broken)).toMatchObject({
+      message: expect.stringMatching(/^broken wire; cleaning up failed too: daemon is gone$/) as string,
+      phase: 'transfer',
+      disk: 'vda',
+      cause: broken,
+    });
+    // It was told once: leaving the block does not say it again.
+  });
+
+  it('a complete that fails is told once', async () => {
+    const fake = domain();
+    await using backup = await runPullBackup(fake, fake.openExport, {});
+    fake.failures.set('abortJob', new Error('daemon is gone'));
+    const error = await failure(backup.complete());
+    expect(error).toMatchObject({ phase: 'end', message: expect.stringMatching(/daemon is gone/) as string });
+    expect(await backup.abortFor(error)).toBe(error);
+  });
+
   it('complete fails after abort, and when the checkpoint has vanished', async () => {
     const fake = domain();
     const given = await runPullBackup(fake, fake.openExport, {});

@@ -1,4 +1,4 @@
-import { BackupJobError, messageOf } from '../errors.ts';
+import { BackupJobError, type JobPhase, messageOf } from '../errors.ts';
 import { BASE_ALLOCATION } from '../extents/layout.ts';
 import type { BlockSource, OpenExport } from '../ports/block-source.ts';
 import type { HypervisorDomain } from '../ports/hypervisor-domain.ts';
@@ -156,8 +156,30 @@ export class PullBackup implements AsyncDisposable {
     await this.#end('aborted');
   }
 
+  /**
+   * Gives the backup up because of `error`.
+   *
+   * @returns what to throw: `error` itself, or if something could not be removed a BackupJobError that says
+   * both, with `error` as its cause
+   */
+  async abortFor(error: unknown): Promise<unknown> {
+    // Whoever ended it was told how that went.
+    if (this.#state.kind === 'ending') return error;
+    try {
+      await this.abort();
+      return error;
+    } catch (failure) {
+      const cleanupErrors = failure instanceof BackupJobError ? failure.cleanupErrors : [failure as Error];
+      const { phase, disk }: { phase: JobPhase; disk?: string | undefined } =
+        error instanceof BackupJobError ? error : { phase: 'transfer' };
+      const fields = { phase, cause: error, cleanupErrors };
+      return new BackupJobError(messageOf(error), disk === undefined ? fields : { ...fields, disk });
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.abort();
+    if (this.#state.kind === 'running') await this.abort();
+    else await this.#state.done.catch(() => undefined); // whoever ended it was told how that went
   }
 
   #end(outcome: 'completed' | 'aborted'): Promise<void> {

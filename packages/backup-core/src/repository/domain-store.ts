@@ -2,7 +2,7 @@ import { mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ChainError } from '../errors.ts';
 import { readIfPresent, replaceFile, sha256, syncFolder } from './durable.ts';
-import { decodeHead, decodeManifest, encodeManifest, type Head, type Point } from './manifest.ts';
+import { decodeHead, decodeManifest, encodeManifest, type Point, type PointReference } from './manifest.ts';
 
 const HEAD = 'head.json';
 const POINTS = 'points';
@@ -29,7 +29,7 @@ export class DomainStore {
   }
 
   /** The newest point; undefined if there is none. */
-  async head(): Promise<{ readonly head: Head; readonly point: Point } | undefined> {
+  async head(): Promise<{ readonly head: PointReference; readonly point: Point } | undefined> {
     const path = join(this.path, HEAD);
     const bytes = await readIfPresent(path);
     if (bytes === undefined) return undefined;
@@ -37,7 +37,7 @@ export class DomainStore {
     return { head, point: await this.#point(head) };
   }
 
-  /** The points from the newest to the first, each checked against the hash its child has of it. */
+  /** The points from the newest to the first, each checked against the hash that the next one has of it. */
   async *chain(): AsyncGenerator<Point, void, undefined> {
     let point = (await this.head())?.point;
     const seen = new Set<string>();
@@ -45,7 +45,7 @@ export class DomainStore {
       if (seen.has(point.id)) throw new ChainError(`point ${point.id} is its own ancestor`);
       seen.add(point.id);
       yield point;
-      point = point.parent === null ? undefined : await this.#point(point.parent);
+      point = point.previous === null ? undefined : await this.#point(point.previous);
     }
   }
 
@@ -66,7 +66,7 @@ export class DomainStore {
     await replaceFile(join(partial.path, MANIFEST), manifest); // also makes the folder's other names durable
     await rename(partial.path, join(this.path, POINTS, point.id));
     await syncFolder(join(this.path, POINTS));
-    const head: Head = { id: point.id, manifestSha256: sha256(manifest) };
+    const head: PointReference = { id: point.id, manifestSha256: sha256(manifest) };
     await replaceFile(join(this.path, HEAD), `${JSON.stringify(head)}\n`);
   }
 
@@ -84,7 +84,7 @@ export class DomainStore {
       if (!reachable.has(name)) await rm(join(this.path, POINTS, name), { recursive: true, force: true });
   }
 
-  async #point({ id, manifestSha256 }: Head): Promise<Point> {
+  async #point({ id, manifestSha256 }: PointReference): Promise<Point> {
     const path = join(this.path, POINTS, id, MANIFEST);
     const bytes = await readIfPresent(path);
     if (bytes === undefined) throw new ChainError(`point ${id} is missing: there is no ${path}`);

@@ -19,9 +19,15 @@ export interface StoredDisk {
   readonly runsSha256: string;
 }
 
+/** A stored point and the hash of what its manifest has to say. */
+export interface PointReference {
+  readonly id: string;
+  readonly manifestSha256: string;
+}
+
 /** A stored point: what a manifest says. */
 export interface Point {
-  /** Unique, and sorts by time. */
+  /** Unique; ids of one domain sort in the order in which the points were taken. */
   readonly id: string;
   /** ISO 8601, UTC. */
   readonly createdAt: string;
@@ -31,17 +37,14 @@ export interface Point {
   readonly checkpoint: string;
   /** Why this is a full. */
   readonly reason?: string;
-  readonly parent: { readonly id: string; readonly manifestSha256: string } | null;
+  /** The point that the incremental disks of this one build on; null in a full. */
+  readonly parent: PointReference | null;
+  /** The point of this domain that was the newest before this one; null in the first. */
+  readonly previous: PointReference | null;
   readonly disks: readonly StoredDisk[];
   /** The domain's other disks, each with the reason. */
   readonly excluded: readonly { readonly name: string; readonly reason: string }[];
   readonly domainXml: string;
-}
-
-/** The newest point of a domain. Replacing the file that says so is the one commit of a backup. */
-export interface Head {
-  readonly id: string;
-  readonly manifestSha256: string;
 }
 
 export function encodeManifest(point: Point): string {
@@ -62,8 +65,8 @@ export function decodeManifest(bytes: Buffer, id: string, expectedSha256: string
 }
 
 /** @throws ChainError if it is not what was written */
-export function decodeHead(bytes: Buffer, path: string): Head {
-  const head = parseJson(bytes, path) as Partial<Head> | null;
+export function decodeHead(bytes: Buffer, path: string): PointReference {
+  const head = parseJson(bytes, path) as Partial<PointReference> | null;
   if (typeof head?.id !== 'string' || typeof head.manifestSha256 !== 'string')
     throw new ChainError(`${path} does not name a point`);
   return { id: head.id, manifestSha256: head.manifestSha256 };

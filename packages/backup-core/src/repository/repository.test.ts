@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { BackupPlanError, ChainError, RepositoryError, SinkError } from '../errors.ts';
 import { CLUSTER, FakeHypervisor } from '../fake-hypervisor.fixture.ts';
 import type { Point } from './manifest.ts';
@@ -20,7 +20,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  await rm(folder, { recursive: true });
+  await rm(folder, { recursive: true, force: true, maxRetries: 3 });
 });
 
 function contentOf(disk: string): Buffer {
@@ -77,7 +77,7 @@ describe('every point restores to what the disk was at that moment', () => {
       ),
       { numRuns: 40 },
     );
-  });
+  }, 120_000); // it waits for the disk some hundred times
 
   it('writes dirty ranges that became zero as zeroes', async () => {
     await repository.backup(domain);
@@ -134,6 +134,44 @@ describe('modes', () => {
       mode: 'full',
       reason: /has no checkpoint/,
     });
+  });
+
+  it('keeps every point that was taken before another full', async () => {
+    const taken: { point: Point; truth: Buffer }[] = [];
+    const take = async (mode: 'auto' | 'full'): Promise<void> => {
+      domain.write('vda', taken.length * CLUSTER, Buffer.alloc(CLUSTER, 0x40 + taken.length));
+      taken.push({ truth: contentOf('vda'), point: (await repository.backup(domain, { mode })).point });
+    };
+    await take('auto');
+    await take('auto');
+    await take('full');
+    await take('auto');
+    domain.checkpoints.clear();
+    await take('auto');
+    await take('auto');
+    const ids = taken.map(({ point }) => point.id);
+    expect(taken.map(({ point }) => [point.mode, point.parent?.id, point.previous?.id])).toEqual([
+      ['full', undefined, undefined],
+      ['incremental', ids[0], ids[0]],
+      ['full', undefined, ids[1]],
+      ['incremental', ids[2], ids[2]],
+      ['full', undefined, ids[3]],
+      ['incremental', ids[4], ids[4]],
+    ]);
+    expect((await repository.points()).map(({ id }) => id)).toEqual(ids);
+    for (const { point, truth } of taken) expect((await restored(point)).equals(truth)).toBe(true);
+  });
+
+  it('lists the points in order even if the clock went back between them', async () => {
+    vi.useFakeTimers({ toFake: ['Date'], now: new Date('2030-01-02') });
+    try {
+      const first = (await repository.backup(domain)).point;
+      vi.setSystemTime(new Date('2030-01-01'));
+      const second = (await repository.backup(domain)).point;
+      expect((await repository.points()).map(({ id }) => id)).toEqual([first.id, second.id]);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('demotes just the disk whose bitmap is broken', async () => {

@@ -8,7 +8,7 @@ import type { HypervisorDomain } from '../ports/hypervisor-domain.ts';
 import { ulid } from '../ulid.ts';
 import type { DomainStore, PartialPoint } from './domain-store.ts';
 import { lockFolder } from './lock.ts';
-import type { Head, Point, StoredDisk } from './manifest.ts';
+import type { Point, PointReference, StoredDisk } from './manifest.ts';
 import { reconcileDomain } from './reconcile.ts';
 import { type BackupProgress, storeDisk } from './store-disk.ts';
 
@@ -34,14 +34,14 @@ export interface BackupResult {
 /** Disks that are transferred at the same time. */
 const PARALLEL_DISKS = 2;
 
-interface Parent {
-  readonly head: Head;
+interface Newest {
+  readonly head: PointReference;
   readonly point: Point;
 }
 
 type Decision =
   | { readonly mode: 'full'; readonly reason: string }
-  | { readonly mode: 'incremental'; readonly parent: Parent };
+  | { readonly mode: 'incremental'; readonly parent: Newest };
 
 interface Context {
   readonly store: DomainStore;
@@ -60,8 +60,8 @@ export async function takeBackup(context: Context, options: TakeBackupOptions): 
   await reconcileDomain(domain, owner, newest?.point.checkpoint);
   await store.removeUnreachable();
   const decision = await decide(domain, newest, options.mode ?? 'auto');
-  const id = ulid();
-  await using backup = await runPullBackup(domain, context.openExport, {
+  const id = ulid(newest?.point.id);
+  const backup = await runPullBackup(domain, context.openExport, {
     name: jobName(owner, id),
     ...(options.disks && { disks: options.disks }),
     ...(options.scratchDir !== undefined && { scratchDir: options.scratchDir }),
@@ -69,18 +69,17 @@ export async function takeBackup(context: Context, options: TakeBackupOptions): 
     demote: options.mode !== 'incremental',
     signal,
   });
-  const partial = await store.createPartial(id);
   let point: Point;
   try {
-    const disks = await storeDisks(backup, partial, { ...options, signal });
-    point = describePoint(id, domain, backup, decision, disks);
-    signal.throwIfAborted();
-    await store.commit(partial, point);
+    point = await storePoint(store, id, async (partial) => {
+      const disks = await storeDisks(backup, partial, { ...options, signal });
+      signal.throwIfAborted();
+      return describePoint({ id, domain, backup, decision, previous: newest?.head ?? null, disks });
+    });
+    await backup.complete();
   } catch (error) {
-    await store.discard(partial);
-    throw error;
+    throw await backup.abortFor(error);
   }
-  await backup.complete();
   // Only now: until the new point is durable, the parent's checkpoint is what the next attempt starts from.
   if (newest !== undefined) await domain.deleteCheckpoint(newest.point.checkpoint);
   const sum = (of: (disk: PullBackup['disks'][number]) => number): number =>
@@ -92,20 +91,37 @@ export async function takeBackup(context: Context, options: TakeBackupOptions): 
   };
 }
 
+/** Commits what `fill` writes and describes; if that fails, nothing of it stays. */
+async function storePoint(
+  store: DomainStore,
+  id: string,
+  fill: (partial: PartialPoint) => Promise<Point>,
+): Promise<Point> {
+  const partial = await store.createPartial(id);
+  try {
+    const point = await fill(partial);
+    await store.commit(partial, point);
+    return point;
+  } catch (error) {
+    await store.discard(partial);
+    throw error;
+  }
+}
+
 async function decide(
   domain: HypervisorDomain,
-  parent: Parent | undefined,
+  newest: Newest | undefined,
   mode: 'auto' | 'full' | 'incremental',
 ): Promise<Decision> {
   if (mode === 'full') return { mode, reason: 'asked for' };
-  if (parent === undefined) {
+  if (newest === undefined) {
     const reason = `the repository has no point of domain ${domain.name} yet`;
     if (mode === 'incremental') throw new BackupPlanError(`no incremental backup: ${reason}`);
     return { mode: 'full', reason };
   }
-  const { checkpoint } = parent.point;
+  const { checkpoint } = newest.point;
   const exists = !(await domain.isActive()) || (await domain.checkpointNames()).includes(checkpoint);
-  if (exists) return { mode: 'incremental', parent };
+  if (exists) return { mode: 'incremental', parent: newest };
   const reason = `domain ${domain.name} has no checkpoint ${checkpoint}, that of the newest point`;
   if (mode === 'incremental') throw new BackupPlanError(`no incremental backup: ${reason}`);
   return { mode: 'full', reason };
@@ -136,13 +152,15 @@ async function storeDisks(
   return outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
 }
 
-function describePoint(
-  id: string,
-  domain: HypervisorDomain,
-  backup: PullBackup,
-  decision: Decision,
-  disks: readonly StoredDisk[],
-): Point {
+function describePoint(taken: {
+  readonly id: string;
+  readonly domain: HypervisorDomain;
+  readonly backup: PullBackup;
+  readonly decision: Decision;
+  readonly previous: PointReference | null;
+  readonly disks: readonly StoredDisk[];
+}): Point {
+  const { id, domain, backup, decision, previous, disks } = taken;
   const isIncremental = disks.some((disk) => disk.mode === 'incremental');
   const parent = decision.mode === 'incremental' && isIncremental ? decision.parent.head : null;
   const demoted = disks.map((disk) => disk.demoted).filter((reason) => reason !== undefined);
@@ -155,6 +173,7 @@ function describePoint(
     checkpoint: backup.checkpoint ?? '',
     ...(reason !== '' && { reason }),
     parent,
+    previous,
     disks,
     excluded: backup.excluded,
     domainXml: backup.domainXml,

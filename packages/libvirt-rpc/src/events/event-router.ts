@@ -3,7 +3,7 @@ import { LibvirtEventOverflowError, LibvirtProtocolError, LibvirtTimeoutError } 
 import { events } from '../procedures/events.ts';
 import { objectEvents } from '../procedures/object-events.ts';
 import type { EventClass, EventRow, Procedure } from '../procedures/row.ts';
-import { PROGRAMS } from '../protocol/constants.ts';
+import { PROGRAM_VERSION, PROGRAMS } from '../protocol/constants.ts';
 import type { Packet } from '../rpc/packet.ts';
 import type { RpcSession } from '../rpc/session.ts';
 import { EarlyEvents } from './early-events.ts';
@@ -86,7 +86,7 @@ export class EventRouter {
       await this.#leaveToCome(entry.key);
       const id = await this.#callRegister(entry);
       entry.id = id;
-      const name = idKey(entry.filter.eventClass, id);
+      const name = idKey(entry.filter.eventClass, eventIdOf(entry.filter), id);
       this.#byId.set(name, entry);
       const early = this.#early.take(name);
       if (early === undefined) {
@@ -175,16 +175,16 @@ export class EventRouter {
   #forget(entry: Entry): void {
     if (this.#entries.get(entry.key) === entry) this.#entries.delete(entry.key);
     if (entry.id === undefined) return;
-    const name = idKey(entry.filter.eventClass, entry.id);
+    const name = idKey(entry.filter.eventClass, eventIdOf(entry.filter), entry.id);
     if (this.#byId.get(name) === entry) this.#byId.delete(name);
   }
 
   #route(packet: Packet): void {
     const row = rowsByNumber.get(`${packet.program}:${packet.procedure}`);
     // Nothing asked for it, so it concerns nobody.
-    if (row === undefined) return;
+    if (row === undefined || packet.version !== PROGRAM_VERSION) return;
     const event = decodeEvent(row, packet);
-    const id = idKey(row.eventClass, callbackId(event));
+    const id = idKey(row.eventClass, row.eventId, callbackId(event));
     const entry = this.#byId.get(id);
     if (entry !== undefined) deliver(entry, event, packet.payload.length);
     else if (this.#registering > 0) this.#early.keep(id, event, packet.payload.length);
@@ -200,9 +200,14 @@ function callbackId(struct: unknown): number {
   return (struct as { readonly callbackID?: number }).callbackID ?? ONLY_ID;
 }
 
-/** Ids are told apart by class; within the class domain the daemon counts all kinds together. */
-function idKey(eventClass: EventClass, callbackID: number): string {
-  return `${eventClass}:${callbackID}`;
+/** Ids count within a class; the kind is there so that no listener is ever given the payload of another kind. */
+function idKey(eventClass: EventClass, eventId: number, callbackID: number): string {
+  return `${eventClass}:${eventId}:${callbackID}`;
+}
+
+/** The kind; classes without kinds have one. */
+function eventIdOf(filter: EventFilter): number {
+  return 'eventID' in filter ? filter.eventID : 0;
 }
 
 function decodeEvent(row: EventRow, packet: Packet): RawEvent {

@@ -116,15 +116,20 @@ describe('events', () => {
     });
   });
 
-  test.each([
-    ['many events', Array.from({ length: 1100 }, () => eventPacket(events.lifecycle, lifecycle(5, 0)))],
+  test.each<[string, 'lifecycle' | 'ioErrorReason', Buffer[]]>([
+    [
+      'many events',
+      'lifecycle',
+      Array.from({ length: 1100 }, () => eventPacket(events.lifecycle, lifecycle(5, 0))),
+    ],
     [
       'large events',
+      'ioErrorReason',
       Array.from({ length: 12 }, () =>
         eventPacket(events.ioErrorReason, ioError(5, 'x'.repeat(1024 * 1024))),
       ),
     ],
-  ])('a flood before the reply is bounded and fails only its own stream: %s', async (_, flood) => {
+  ])('a flood before the reply is bounded and fails only its own stream: %s', async (_, kind, flood) => {
     let reply = 5;
     await using fake = await FakeLibvirtd.start({
       [REGISTER]: ({ client, row, serial }) => {
@@ -135,7 +140,7 @@ describe('events', () => {
       [VERSION]: answerVersion,
     });
     await using libvirt = await connect(fake.uri);
-    const flooded = libvirt.domainEvents('lifecycle');
+    const flooded = libvirt.domainEvents(kind);
     await expect(flooded.ready).rejects.toBeInstanceOf(LibvirtEventOverflowError);
     await expect(flooded.next()).rejects.toBeInstanceOf(LibvirtEventOverflowError);
     reply = 4;

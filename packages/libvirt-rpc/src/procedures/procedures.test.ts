@@ -18,6 +18,15 @@ const golden: Record<string, Golden> = {
     hex: '000000010000000f746573743a2f2f2f64656661756c740000000000',
     value: { name: 'test:///default', flags: 0 },
   },
+  // Made by hand: a `char` takes four bytes, and is signed.
+  'authSaslStart args': {
+    hex: '00000005504c41494e00000000000000000000030000000000000041ffffffff',
+    value: { mech: 'PLAIN', nil: 0, data: Uint8Array.of(0, 0x41, 0xff) },
+  },
+  'authSaslStep reply': {
+    hex: '000000010000000100000000',
+    value: { complete: 1, nil: 1, data: new Uint8Array(0) },
+  },
   lifecycle: {
     hex: '0000000000000004746573746695eb01f6a4830479aa97f2502e193f000000010000000300000000',
     value: {

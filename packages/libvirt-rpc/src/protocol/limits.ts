@@ -13,8 +13,19 @@ export const VIR_NET_MESSAGE_PAYLOAD_MAX: number = VIR_NET_MESSAGE_MAX - VIR_NET
 /** The longest payload that daemons of every age take; data of streams is cut to it. */
 export const STREAM_PAYLOAD_MAX = 262_120;
 
+/**
+ * Of a stream's data before the reply to its call: it is kept, because nothing can be held back while the reply is
+ * due. A packet is counted with what it takes besides its bytes.
+ */
+export const EARLY_STREAM_MAX = 33_554_432;
+export const EARLY_PACKET_COST = 256;
+
 /** The longest string, in bytes of UTF-8. */
 export const REMOTE_STRING_MAX = 4_194_304;
+
+/** The iteration counts that a SCRAM server may ask for: RFC 7677's least, and more than stores use. */
+export const MIN_SCRAM_ITERATIONS = 4_096;
+export const MAX_SCRAM_ITERATIONS = 2_000_000;
 
 /** The values that the length word may have. */
 export const MIN_PACKET_LENGTH: number = VIR_NET_MESSAGE_LEN_MAX + VIR_NET_MESSAGE_HEADER_MAX;

@@ -5,6 +5,15 @@ import type { Packet } from './packet.ts';
 
 const INITIAL_BYTES = 65_536;
 
+/** A packet of stream data whose end has not arrived. */
+interface DataPacket {
+  readonly header: Packet;
+  /** Its length, in bytes. */
+  readonly length: number;
+  /** How many of them are still to come. */
+  rest: number;
+}
+
 /**
  * Cuts a byte stream into packets. Does no I/O.
  *
@@ -16,17 +25,16 @@ export class Framer {
   /** The beginning of a packet whose end has not arrived. */
   #partial: Buffer = Buffer.alloc(0);
   #have = 0;
-  /** The header of a packet of stream data, and how many of its bytes are still to come. */
-  #data: { readonly header: Packet; rest: number } | undefined;
+  #data: DataPacket | undefined;
 
   /** @param onPacket - is called for every packet, in order, from within `push` */
   constructor(onPacket: (packet: Packet) => void) {
     this.#onPacket = onPacket;
   }
 
-  /** Bytes of a packet that has not ended. */
+  /** How many bytes have arrived of a packet that has not ended. */
   get pending(): number {
-    return this.#have + (this.#data === undefined ? 0 : MIN_PACKET_LENGTH);
+    return this.#data === undefined ? this.#have : this.#data.length - this.#data.rest;
   }
 
   /**
@@ -65,12 +73,12 @@ export class Framer {
     const header = parsePacket(bytes.subarray(0, MIN_PACKET_LENGTH));
     if (header.type !== virNetMessageType.VIR_NET_STREAM) return false;
     if (header.status !== virNetMessageStatus.VIR_NET_CONTINUE) return false;
-    this.#data = { header, rest: length - MIN_PACKET_LENGTH };
+    this.#data = { header, length, rest: length - MIN_PACKET_LENGTH };
     return true;
   }
 
   /** Passes on what belongs to the packet of stream data; returns what is behind it. */
-  #passOn(data: { readonly header: Packet; rest: number }, bytes: Buffer): Buffer {
+  #passOn(data: DataPacket, bytes: Buffer): Buffer {
     const payload = bytes.subarray(0, data.rest);
     data.rest -= payload.length;
     if (data.rest === 0) this.#data = undefined;

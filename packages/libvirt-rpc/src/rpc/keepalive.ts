@@ -1,12 +1,12 @@
 /** How a connection finds out that its daemon is gone without a word. */
 export interface KeepaliveOptions {
-  /** Time without any packet after which a ping is sent; 0: never, and the daemon is not asked to either. */
+  /** Time in milliseconds without any byte after which a ping is sent; 0: never, and the daemon is not asked to either. */
   readonly intervalMs?: number;
   /** As many pings may stay unanswered. */
   readonly count?: number;
 }
 
-/** Sends pings while nothing arrives; any packet counts as an answer. */
+/** Sends pings while nothing arrives; anything counts as an answer, a part of a long packet too. */
 export class Keepalive {
   readonly #count: number;
   readonly #ping: () => void;
@@ -25,7 +25,7 @@ export class Keepalive {
       }, options.intervalMs);
   }
 
-  /** A packet has arrived. */
+  /** Something has arrived. */
   heard(): void {
     this.#unanswered = 0;
     this.#timer?.refresh();

@@ -2,10 +2,11 @@ import { expect, test } from 'vitest';
 import { Outbox } from './outbox.ts';
 
 const nothing = {
+  secure: 'local' as const,
   receiver: { receive: (): void => undefined, drained: (): void => undefined, ended: (): void => undefined },
   pause: (): void => undefined,
   resume: (): void => undefined,
-  destroy: (): void => undefined,
+  destroy: (): Promise<void> => Promise.resolve(),
 };
 
 test('urgent packets overtake those that wait for a full transport', () => {

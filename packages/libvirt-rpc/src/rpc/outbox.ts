@@ -1,4 +1,4 @@
-import type { Transport } from '../transport.ts';
+import type { Transport } from '../transports/transport.ts';
 
 interface Waiting {
   readonly packet: Buffer;

@@ -9,10 +9,10 @@ import {
   virNetMessageStatus,
   virNetMessageType,
 } from '../protocol/constants.ts';
-import type { Receiver, Transport } from '../transport.ts';
+import type { Receiver, Transport } from '../transports/transport.ts';
 import { CallQueue } from './call-queue.ts';
 import { checkedTimeout } from './call-timeout.ts';
-import { type CloseInfo, closedError, interruptedError } from './close-info.ts';
+import { type CloseInfo, closedError, hungUp, interruptedError } from './close-info.ts';
 import { Framer } from './framer.ts';
 import { Keepalive, type KeepaliveOptions } from './keepalive.ts';
 import { Outbox } from './outbox.ts';
@@ -36,7 +36,7 @@ type State =
 
 /** Calls and messages over one transport: knows packets, serials and time, not what the procedures mean. */
 export class RpcSession implements Receiver {
-  /** Resolves, never rejects, when the session has ended. */
+  /** Resolves, never rejects, when the session has ended and nothing of its transport is left. */
   readonly closed: Promise<CloseInfo>;
   /** Takes every event, within the read loop: it must be quick and may throw LibvirtProtocolError. */
   onEvent: (packet: Packet) => void = () => undefined;
@@ -160,6 +160,7 @@ export class RpcSession implements Receiver {
 
   receive(chunk: Buffer): void {
     if (this.#hasEnded) return;
+    this.#keepalive.heard();
     try {
       this.#framer.push(chunk);
     } catch (error) {
@@ -174,14 +175,8 @@ export class RpcSession implements Receiver {
   ended(error: Error | undefined): void {
     if (this.#state.kind === 'closing' && this.#state.saidGoodbye) this.#end({ reason: 'client' });
     else if (error !== undefined) this.#end({ reason: 'error', error });
-    else if (this.#framer.pending > 0)
-      this.#end({
-        reason: 'error',
-        error: new LibvirtProtocolError(
-          `the daemon hung up within a packet, of which ${this.#framer.pending} bytes had arrived`,
-        ),
-      });
-    else this.#end({ reason: this.#state.kind === 'closing' ? 'client' : 'eof' });
+    else if (this.#state.kind === 'closing') this.#end({ reason: 'client' });
+    else this.#end(hungUp(this.#framer.pending));
   }
 
   get #closeInfo(): CloseInfo | undefined {
@@ -226,6 +221,7 @@ export class RpcSession implements Receiver {
     for (let next = this.#calls.next(); next !== undefined; next = this.#calls.next()) {
       const { call, serial } = next;
       const { program, number, args } = call.procedure;
+      if (call.stream !== undefined) this.#streams.set(serial, call.stream);
       try {
         const header = {
           program: PROGRAMS[program],
@@ -237,6 +233,7 @@ export class RpcSession implements Receiver {
         this.#outbox.send(encodePacket<Fields>(header, args, call.args as never));
       } catch (error) {
         this.#calls.answered(serial);
+        this.#streams.delete(serial);
         call.fail(error);
       }
     }
@@ -250,7 +247,6 @@ export class RpcSession implements Receiver {
   /** By type first: events carry a serial of their own choice. */
   #route(packet: Packet): void {
     if (this.#hasEnded) return;
-    this.#keepalive.heard();
     switch (packet.type) {
       case virNetMessageType.VIR_NET_REPLY:
         this.#reply(packet);
@@ -273,26 +269,28 @@ export class RpcSession implements Receiver {
     stream.receive(packet);
     if (stream.hasEnded) this.#streams.delete(packet.serial);
   }
+
   #reply(packet: Packet): void {
     const call = this.#calls.find(packet.serial);
     if (call === undefined || !belongs(packet, call.procedure))
       throw new LibvirtProtocolError(
         `a reply to a call that was not made: program ${packet.program}, procedure ${packet.procedure}, serial ${packet.serial}`,
       );
-    if (call.stream !== undefined && packet.status === virNetMessageStatus.VIR_NET_OK)
-      this.#beginStream(call.stream, packet.serial, call.isSettled);
+    if (call.stream !== undefined) this.#beginStream(call.stream, packet, call.isSettled);
     call.answer(packet);
     this.#calls.answered(packet.serial);
     this.#sendNext();
   }
 
   /** At once, not when the caller knows: data may stand right behind the reply. */
-  #beginStream(stream: RpcStream, serial: number, isUnwanted: boolean): void {
-    this.#streams.set(serial, stream);
-    stream.begin(serial, (packet, onSent) => {
-      if (!this.#hasEnded) this.#outbox.send(packet, onSent);
-    });
-    if (isUnwanted) stream.abort();
+  #beginStream(stream: RpcStream, { serial, status }: Packet, isUnwanted: boolean): void {
+    if (status === virNetMessageStatus.VIR_NET_OK) {
+      stream.begin(serial, (packet, onSent) => {
+        if (!this.#hasEnded) this.#outbox.send(packet, onSent);
+      });
+      if (isUnwanted) stream.abort();
+    }
+    if (status !== virNetMessageStatus.VIR_NET_OK || stream.hasEnded) this.#streams.delete(serial);
   }
 
   #message(packet: Packet): void {
@@ -308,12 +306,14 @@ export class RpcSession implements Receiver {
     if (before.kind === 'closed') return;
     this.#setState({ kind: 'closed', info });
     this.#keepalive.stop();
-    this.#transport.destroy();
+    const gone = this.#transport.destroy();
     for (const call of this.#calls.clear()) call.fail(interruptedError(call.procedure.name, info));
     for (const stream of this.#streams.values()) stream.fail(interruptedError(stream.procedure.name, info));
     this.#streams.clear();
     if (before.kind === 'closing') before.idle();
-    this.#resolveClosed(info);
+    void gone.then(() => {
+      this.#resolveClosed(info);
+    });
   }
 }
 

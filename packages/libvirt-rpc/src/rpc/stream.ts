@@ -4,6 +4,7 @@ import { LibvirtError } from '../libvirt-error.ts';
 import { errorFields } from '../procedures/error-fields.ts';
 import type { Procedure } from '../procedures/row.ts';
 import { PROGRAMS, virNetMessageStatus, virNetMessageType } from '../protocol/constants.ts';
+import { EARLY_PACKET_COST, EARLY_STREAM_MAX } from '../protocol/limits.ts';
 import { encodeBytesPacket, encodePacket, type OutgoingHeader, type Packet } from './packet.ts';
 
 /** Takes what a stream brings, from within the read loop. May throw LibvirtProtocolError. */
@@ -21,6 +22,8 @@ export interface StreamSink {
 }
 
 type State =
+  /** The reply is due; data may be faster. `early`: the bytes it has taken. */
+  | { readonly kind: 'opening'; readonly isComplete: boolean; readonly early: number }
   /** `isComplete`: the daemon has sent its last packet of data. */
   | { readonly kind: 'open'; readonly isComplete: boolean }
   /** `finish` or `abort` is sent, the confirmation is due; data that was on its way is dropped. */
@@ -34,13 +37,16 @@ export const holeFields = { length: 'i64', flags: 'u32' } as const;
 /** Writes packets of a stream; the session's outbox. */
 export type SendPacket = (packet: Buffer, onSent?: () => void) => void;
 
-/** The rules of one stream: it begins with the reply to its call and is known by that call's serial. */
+/**
+ * The rules of one stream, which is known by the serial of its call. We may send when the reply has come. The daemon
+ * sends as soon as it has the stream: libvirt's event loop may overtake the worker that replies.
+ */
 export class RpcStream {
   readonly procedure: Procedure;
   readonly #sink: StreamSink;
   #serial = 0;
   #send: SendPacket = () => undefined;
-  #state: State = { kind: 'open', isComplete: false };
+  #state: State = { kind: 'opening', isComplete: false, early: 0 };
 
   constructor(procedure: Procedure, sink: StreamSink) {
     this.procedure = procedure;
@@ -55,6 +61,7 @@ export class RpcStream {
   begin(serial: number, send: SendPacket): void {
     this.#serial = serial;
     this.#send = send;
+    if (this.#state.kind === 'opening') this.#state = { kind: 'open', isComplete: this.#state.isComplete };
   }
 
   /**
@@ -117,7 +124,8 @@ export class RpcStream {
   }
 
   #receiveContent({ type, payload }: Packet): void {
-    if (this.#state.kind !== 'open') return;
+    if (this.#state.kind === 'opening') this.#countEarly(this.#state, payload.length);
+    if (this.#state.kind !== 'open' && this.#state.kind !== 'opening') return;
     if (this.#state.isComplete) throw this.#broken('something behind the end of its data');
     if (type === virNetMessageType.VIR_NET_STREAM_HOLE) {
       const { length } = decodeFields(holeFields, payload);
@@ -126,13 +134,22 @@ export class RpcStream {
       this.#sink.hole(Number(length));
     } else if (payload.length > 0) this.#sink.data(payload);
     else {
-      this.#state = { kind: 'open', isComplete: true };
+      this.#state = { ...this.#state, isComplete: true };
       this.#sink.end();
     }
   }
 
+  /** What comes before the reply cannot be held back: to find the reply we must read on. */
+  #countEarly(state: State & { readonly kind: 'opening' }, bytes: number): void {
+    const early = state.early + bytes + EARLY_PACKET_COST;
+    if (early > EARLY_STREAM_MAX)
+      throw this.#broken(`more than ${EARLY_STREAM_MAX} bytes before the reply to its call`);
+    this.#state = { ...state, early };
+  }
+
   #receiveConfirmation(): void {
-    if (this.#state.kind === 'open') throw this.#broken('a confirmation of an end that was not asked for');
+    if (this.#state.kind === 'open' || this.#state.kind === 'opening')
+      throw this.#broken('a confirmation of an end that was not asked for');
     this.#state = { kind: 'ended' };
     this.#sink.confirmed();
   }

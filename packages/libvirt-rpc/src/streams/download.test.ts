@@ -2,9 +2,8 @@ import { buffer } from 'node:stream/consumers';
 import { finished } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
-import { dom, UUID } from '../calls.fixture.ts';
+import { dom, failure } from '../calls.fixture.ts';
 import { connect } from '../connect.ts';
-import type { Connection } from '../connection.ts';
 import { Domain } from '../domain.ts';
 import {
   LibvirtConnectionClosedError,
@@ -12,76 +11,26 @@ import {
   LibvirtTimeoutError,
   LibvirtUsageError,
 } from '../errors.ts';
-import {
-  errorPacket,
-  FakeLibvirtd,
-  type Handler,
-  type ReceivedCall,
-  replyPacket,
-} from '../fake-libvirtd.fixture.ts';
+import { errorPacket, FakeLibvirtd, type Handler, type ReceivedCall } from '../fake-libvirtd.fixture.ts';
 import { LibvirtError } from '../libvirt-error.ts';
-import { StoragePool } from '../storage-pool.ts';
-import { StorageVolume } from '../storage-volume.ts';
 import type { StreamChunk } from './stream-chunk.ts';
-
-const DOWNLOAD = 'REMOTE_PROC_STORAGE_VOL_DOWNLOAD';
-const UPLOAD = 'REMOTE_PROC_STORAGE_VOL_UPLOAD';
-const SCREENSHOT = 'REMOTE_PROC_DOMAIN_SCREENSHOT';
-const ref = { pool: 'p', name: 'v', key: '/p/v' };
-const OK = 0;
-const ERROR = 1;
-
-const volumeOf = (libvirt: Connection): StorageVolume => new StorageVolume(libvirt, ref);
-
-/** Packets of a stream, as the daemon sends them. */
-const data = ({ row, serial }: ReceivedCall, bytes: Uint8Array | string): Buffer => {
-  const payload = Buffer.from(bytes);
-  const header = Buffer.alloc(28);
-  [28 + payload.length, 0x20008086, 1, row.number, 3, serial, 2].forEach((word, index) =>
-    header.writeUInt32BE(word, index * 4),
-  );
-  return Buffer.concat([header, payload]);
-};
-const withStatus = (packet: Buffer, status: number): Buffer => {
-  packet.writeUInt32BE(status, 24);
-  return packet;
-};
-const confirmation = (call: ReceivedCall): Buffer => withStatus(data(call, ''), OK);
-const hole = (call: ReceivedCall, length: bigint): Buffer => {
-  const payload = Buffer.alloc(12);
-  payload.writeBigInt64BE(length);
-  const packet = data(call, payload);
-  packet.writeUInt32BE(6, 16);
-  return packet;
-};
-const holeWithoutLength = (call: ReceivedCall): Buffer => {
-  const packet = data(call, '');
-  packet.writeUInt32BE(6, 16);
-  return packet;
-};
-const ok = ({ row, serial }: ReceivedCall, value = {}): Buffer => replyPacket(row, serial, value);
-
-/** Sends all at once and confirms a finish. */
-const sends =
-  (...parts: ((call: ReceivedCall) => Buffer)[]): Handler =>
-  (call) => {
-    call.client.onStream = (packet): void => {
-      if (packet.status === OK) call.client.raw(confirmation(call));
-    };
-    call.client.raw(Buffer.concat([ok(call), ...parts.map((part) => part(call))]));
-  };
-const end = (call: ReceivedCall): Buffer => data(call, '');
-const text =
-  (value: string) =>
-  (call: ReceivedCall): Buffer =>
-    data(call, value);
-
-async function failure(promise: Promise<unknown>): Promise<unknown> {
-  return promise.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-}
+import {
+  DOWNLOAD,
+  SCREENSHOT,
+  ref,
+  OK,
+  ERROR,
+  volumeOf,
+  data,
+  withStatus,
+  confirmation,
+  hole,
+  holeWithoutLength,
+  ok,
+  sends,
+  end,
+  text,
+} from './stream-packets.fixture.ts';
 
 describe('download', () => {
   test('data, then its end, is confirmed; over a connection of its own, which goes', async () => {
@@ -324,137 +273,4 @@ describe('download', () => {
     expect(await failed).toBeInstanceOf(LibvirtConnectionClosedError);
     expect(await failure(volume.download())).toBeInstanceOf(LibvirtConnectionClosedError);
   });
-});
-
-describe('upload', () => {
-  const takes: Handler = (call) => {
-    call.client.raw(ok(call));
-    call.client.onStream = ({ status }): void => {
-      if (status !== 2) call.client.raw(confirmation(call));
-    };
-  };
-
-  test('bytes are cut into packets; the stream finishes with the confirmation', async () => {
-    await using fake = await FakeLibvirtd.start({ [UPLOAD]: takes });
-    await using libvirt = await connect(fake.uri);
-    const stream = await volumeOf(libvirt).upload();
-    stream.write(Buffer.alloc(600_000, 1));
-    stream.write(Buffer.alloc(0));
-    stream.end('end');
-    await finished(stream);
-    const packets = fake.client.streamPackets;
-    expect(packets.reduce((sum, { length }) => sum + length, 0)).toBe(600_003);
-    // Cut at 262,120 bytes, and never empty but for the finish.
-    for (const { length } of packets.slice(0, -1)) expect(length).toBeGreaterThan(0);
-    expect(fake.client.longestPacket).toBe(262_120 + 28);
-    expect(packets.at(-1)).toMatchObject({ status: OK, length: 0 });
-  });
-
-  test('holes are sent as holes, nonsense is refused', async () => {
-    await using fake = await FakeLibvirtd.start({ [UPLOAD]: takes });
-    await using libvirt = await connect(fake.uri);
-    const stream = await volumeOf(libvirt).upload({ sparse: true });
-    stream.write({ type: 'data', bytes: Buffer.from('abc') } satisfies StreamChunk);
-    stream.write({ type: 'hole', length: 0 } satisfies StreamChunk);
-    stream.write({ type: 'hole', length: 2 ** 40 } satisfies StreamChunk);
-    stream.end(Buffer.from('d'));
-    await finished(stream);
-    expect(fake.client.streamPackets.map(({ type, length }) => [type, length])).toEqual([
-      [3, 3],
-      [6, 12],
-      [3, 1],
-      [3, 0],
-    ]);
-    for (const nonsense of [{ type: 'hole', length: 1.5 }, { type: 'data', bytes: 'x' }, 5, { type: 'x' }]) {
-      const other = await volumeOf(libvirt).upload({ sparse: true });
-      const failed = failure(finished(other));
-      other.write(nonsense);
-      expect(await failed).toBeInstanceOf(LibvirtUsageError);
-    }
-  });
-
-  test('an error in the middle ends it, with nothing more sent', async () => {
-    await using fake = await FakeLibvirtd.start({
-      [UPLOAD]: (call) => {
-        call.client.raw(ok(call));
-        call.client.onStream = (): void => {
-          call.client.onStream = undefined;
-          call.client.raw(errorPacket(call.row, { type: 3, serial: call.serial }, 38));
-        };
-      },
-    });
-    await using libvirt = await connect(fake.uri);
-    const stream = await volumeOf(libvirt).upload();
-    const failed = failure(finished(stream));
-    stream.write('a');
-    expect(await failed).toMatchObject({ code: 'VIR_ERR_SYSTEM_ERROR', int1: 28 });
-    expect(fake.client.streamPackets).toHaveLength(1);
-  });
-
-  test('an error instead of the confirmation is an error', async () => {
-    await using fake = await FakeLibvirtd.start({
-      [UPLOAD]: (call) => {
-        call.client.raw(ok(call));
-        call.client.onStream = ({ status }): void => {
-          if (status === OK) call.client.raw(errorPacket(call.row, { type: 3, serial: call.serial }, 38));
-        };
-      },
-    });
-    await using libvirt = await connect(fake.uri);
-    const stream = await volumeOf(libvirt).upload();
-    stream.end('a');
-    expect(await failure(finished(stream))).toBeInstanceOf(LibvirtError);
-  });
-
-  test('an abort; a daemon that sends data; one that does not read', async () => {
-    await using fake = await FakeLibvirtd.start({ [UPLOAD]: takes });
-    await using libvirt = await connect(fake.uri);
-    const abort = new AbortController();
-    const reason = new Error('enough');
-    const aborted = await volumeOf(libvirt).upload({ signal: abort.signal });
-    const failed = failure(finished(aborted));
-    abort.abort(reason);
-    expect(await failed).toBe(reason);
-    await vi.waitFor(() => {
-      expect(fake.client.streamPackets.map(({ status }) => status)).toEqual([ERROR]);
-    });
-    const odd = await volumeOf(libvirt).upload();
-    const broken = failure(finished(odd));
-    const call = fake.client.calls.at(-1);
-    if (call !== undefined) fake.client.raw(data(call, 'x'));
-    expect(await broken).toBeInstanceOf(LibvirtProtocolError);
-
-    const slow = await volumeOf(libvirt).upload();
-    fake.client.socket.pause();
-    let taken = 0;
-    slow.on('error', () => undefined);
-    const more = (): void => {
-      while (taken < 64 * 1024 * 1024) {
-        taken += 262_120;
-        if (!slow.write(Buffer.alloc(262_120))) return;
-      }
-    };
-    slow.on('drain', more);
-    more();
-    await delay(100);
-    expect(taken).toBeLessThan(8 * 1024 * 1024);
-    slow.destroy();
-  });
-});
-
-test('pools and volumes by name', async () => {
-  await using fake = await FakeLibvirtd.start({
-    REMOTE_PROC_STORAGE_POOL_LOOKUP_BY_NAME: (call) => {
-      call.client.reply(call, { pool: { name: 'p', uuid: UUID } });
-    },
-    REMOTE_PROC_STORAGE_VOL_LOOKUP_BY_NAME: (call) => {
-      call.client.reply(call, { vol: ref });
-    },
-  });
-  await using libvirt = await connect(fake.uri);
-  const pool = await libvirt.lookupStoragePoolByName('p');
-  expect(pool).toBeInstanceOf(StoragePool);
-  expect([pool.name, pool.uuid]).toEqual(['p', UUID]);
-  const volume = await pool.storageVolLookupByName('v');
-  expect([volume.pool, volume.name, volume.key]).toEqual(['p', 'v', '/p/v']);
 });
