@@ -32,6 +32,7 @@ function report(source, tables) {
       differences.push(`The program ${program} has the number ${theirs} in libvirt, ${ours} here`);
   }
   const apart = newer.length === 0 ? [] : ['Newer than this libvirt:', ...newer.map((row) => `  ${row}`)];
+  for (const path of source.missing) apart.push(`What ${path} tells is not compared: it is not there.`);
   return {
     lines: [...differences, ...apart, `${matching} of ${total} procedures match`],
     succeeded: differences.length === 0 && total > 0,

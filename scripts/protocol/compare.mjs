@@ -46,7 +46,9 @@ function differencesOf(ours, theirs) {
     ...fact('program', ours.program, theirs.program),
     ...fact('number', ours.number, theirs.number),
     ...fact('priority', ours.priority, theirs.priority),
-    ...fact('passing of file descriptors', ours.fileDescriptors ?? false, theirs.fileDescriptors),
+    ...(theirs.fileDescriptors === undefined
+      ? []
+      : fact('passing of file descriptors', ours.fileDescriptors ?? false, theirs.fileDescriptors)),
     ...streams(ours.stream, theirs),
     ...(theirs.payload === undefined
       ? [...list('argument', ours.args, theirs.args), ...list('reply field', ours.reply, theirs.reply)]

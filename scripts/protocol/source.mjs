@@ -11,22 +11,43 @@ const DRIVER = 'src/remote/remote_driver.c';
 const HEADERS = 'include/libvirt';
 const ERRORS = `${HEADERS}/virterror.h`;
 
+/** What the headers say about the sizes of public structs and the types of parameters, which never changes. */
+const FIXED = {
+  VIR_UUID_BUFLEN: 16,
+  VIR_SECURITY_MODEL_BUFLEN: 257,
+  VIR_SECURITY_LABEL_BUFLEN: 4097,
+  VIR_SECURITY_DOI_BUFLEN: 257,
+  VIR_TYPED_PARAM_INT: 1,
+  VIR_TYPED_PARAM_UINT: 2,
+  VIR_TYPED_PARAM_LLONG: 3,
+  VIR_TYPED_PARAM_ULLONG: 4,
+  VIR_TYPED_PARAM_DOUBLE: 5,
+  VIR_TYPED_PARAM_BOOLEAN: 6,
+  VIR_TYPED_PARAM_STRING: 7,
+};
+
 /**
- * Reads the tree in `folder`: { programs: { REMOTE, QEMU }, error, errorNumbers, procedures }.
+ * Reads the tree in `folder`: { programs: { REMOTE, QEMU }, error, errorNumbers, procedures, missing }.
  *
- * `error` is the type of an error reply, `errorNumbers` are the numbers in it by their names. A procedure is { program, name, number, priority, stream, isHandWritten,
- * fileDescriptors } with either `args` and `reply` or, for an event, `payload`: lists of { name, type }.
+ * `error` is the type of an error reply, `errorNumbers` are the numbers in it by their names, `missing` are the files
+ * besides the definitions that are not there. A procedure is { program, name, number, priority, stream,
+ * isHandWritten, fileDescriptors } with either `args` and `reply` or, for an event, `payload`: lists of
+ * { name, type }. `fileDescriptors` is undefined where the source does not tell.
  */
 export function readSource(folder) {
-  const read = (path) => {
-    if (!existsSync(join(folder, path)))
+  const missing = [];
+  const read = (path, otherwise) => {
+    if (existsSync(join(folder, path))) return readFileSync(join(folder, path), 'utf8');
+    if (otherwise === undefined)
       throw new SourceError(`LIBVIRT_SOURCE (${folder}) is not a source tree of libvirt: it has no ${path}.`);
-    return readFileSync(join(folder, path), 'utf8');
+    missing.push(path);
+    return otherwise;
   };
   const definitions = new Definitions(constantsOf(folder));
   definitions.read(read(REMOTE), REMOTE);
   definitions.read(read(QEMU), QEMU);
-  const withDescriptors = procedureNames(read(DRIVER));
+  const driver = read(DRIVER, '');
+  const withDescriptors = driver === '' ? undefined : procedureNames(driver);
   const procedures = ['REMOTE', 'QEMU'].flatMap((program) => {
     const list = definitions.enums.get(`${program.toLowerCase()}_procedure`);
     if (list === undefined) throw new SourceError(`The list of procedures of ${program} is missing.`);
@@ -36,13 +57,9 @@ export function readSource(folder) {
     REMOTE: definitions.constants.get('REMOTE_PROGRAM'),
     QEMU: definitions.constants.get('QEMU_PROGRAM'),
   };
-  const errorNumbers = new Map(
-    [...read(ERRORS).matchAll(/\b(VIR_(?:ERR|WAR|FROM)_\w+)\s*=\s*(\d+)/g)].map(([, name, number]) => [
-      name,
-      Number(number),
-    ]),
-  );
-  return { programs, error: definitions.type('remote_error'), errorNumbers, procedures };
+  const numbers = read(ERRORS, '').matchAll(/\b(VIR_(?:ERR|WAR|FROM)_\w+)\s*=\s*(\d+)/g);
+  const errorNumbers = new Map([...numbers].map(([, name, number]) => [name, Number(number)]));
+  return { programs, error: definitions.type('remote_error'), errorNumbers, procedures, missing };
 }
 
 function procedure(program, { name, value: number, comment }, definitions, withDescriptors) {
@@ -56,7 +73,7 @@ function procedure(program, { name, value: number, comment }, definitions, withD
     priority: notes.get('priority') === 'high' ? 'high' : undefined,
     stream: direction,
     isHandWritten: notes.get('generate') === 'none',
-    fileDescriptors: withDescriptors.has(name),
+    fileDescriptors: withDescriptors?.has(name),
   };
   const message = struct('msg');
   if (message !== undefined) return { ...facts, payload: flat(message) };
@@ -87,6 +104,7 @@ function constantsOf(folder) {
         'm',
       ).exec(text) ?? [];
     if (sum !== undefined) return sum.split('+').reduce((total, part) => total + Number(part), 0);
-    return defined === undefined && enumerator === undefined ? undefined : Number(defined ?? enumerator);
+    const found = defined ?? enumerator;
+    return found === undefined ? FIXED[name] : Number(found);
   };
 }

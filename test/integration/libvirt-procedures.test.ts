@@ -34,10 +34,7 @@ async function answer(call: Promise<unknown>): Promise<LibvirtError | undefined>
   }
 }
 
-/**
- * Arguments for a procedure that only asks: about objects that there are, or as little as there can be. Undefined if
- * it asks about another kind of object.
- */
+/** Arguments about these objects, and otherwise as little as there can be. Undefined if it is about another kind. */
 function plainArguments(
   { args }: Procedure,
   objects: Readonly<Record<string, unknown>>,
@@ -45,7 +42,7 @@ function plainArguments(
   const value = (name: string, type: string): unknown => {
     if (type in objects) return objects[type];
     if (type.endsWith('?')) return null;
-    if (type.endsWith(']')) return type.startsWith('opaque') ? new Uint8Array() : [];
+    if (type.endsWith(']')) return /^(opaque|char)/.test(type) ? new Uint8Array() : [];
     if (type === 'str') return 'none';
     if (type === 'uuid') return '00000000-0000-4000-8000-000000000000';
     if (type === 'i64' || type === 'u64') return 0n;
@@ -124,5 +121,43 @@ describe.skipIf(servers.skip)(servers.title('every procedure'), () => {
         'storagePoolGetInfo',
       ]),
     );
+  });
+  test('a daemon can read what is about objects that there are, and we what it answers', async () => {
+    await using libvirt = await connect(uri);
+    const { ref: domain } = await libvirt.domainCreateXml(
+      "<domain type='test'><name>rows</name><memory>1024</memory><os><type>hvm</type></os></domain>",
+    );
+    const named = { name: 'x', uuid: domain.uuid };
+    const secret = { uuid: domain.uuid, usageType: 1, usageID: 'x' };
+    const objects = {
+      ...{
+        domain,
+        'domain?': domain,
+        checkpoint: { name: 'x', dom: domain },
+        snapshot: { name: 'x', dom: domain },
+      },
+      ...{ storagePool: named, 'storagePool?': named, storageVol: { pool: 'x', name: 'x', key: 'x' } },
+      ...{
+        network: named,
+        'network?': named,
+        networkPort: { net: named, uuid: domain.uuid },
+        nwfilter: named,
+      },
+      ...{ nwfilterBinding: { portdev: 'x', filtername: 'x' }, interface: { name: 'x', mac: 'x' } },
+      ...{ nodeDevice: { name: 'x' }, 'nodeDevice?': { name: 'x' }, secret, 'secret?': secret, 'str?': 'x' },
+    };
+    const notRead: string[] = [];
+    const left: string[] = [];
+    for (const row of rows) {
+      const args = plainArguments(row, objects);
+      if (args === undefined) left.push(row.name);
+      else {
+        const error = await answer(libvirt.call<Procedure>(row, args as never));
+        if (error?.code === 'VIR_ERR_RPC' && !error.isUnsupported) notRead.push(error.message);
+      }
+    }
+    expect(notRead).toEqual([]);
+    expect(left).toEqual([]);
+    expect(await libvirt.getType()).toBe('TEST');
   });
 });

@@ -218,7 +218,6 @@ describe('check:protocol', () => {
       { 'src/remote/qemu_protocol.x': undefined },
       /it has no src\/remote\/qemu_protocol\.x\.$/,
     ],
-    ['no driver', { 'src/remote/remote_driver.c': undefined }, /it has no src\/remote\/remote_driver\.c\.$/],
     [
       'no headers',
       { 'include/libvirt/lamps.h': undefined },
@@ -240,6 +239,19 @@ describe('check:protocol', () => {
     const result = await check(tables, plant(changes));
     expect(result).toMatchObject({ status: 2, output: '' });
     expect(result.error).toMatch(sentence);
+  });
+
+  test('what other files would tell is not compared where they are missing, and that is said', async () => {
+    const path = 'src/remote/remote_driver.c';
+    const errors = 'include/libvirt/virterror.h';
+    const wrong = { ...replaced({ ...listLamps, fileDescriptors: true }), errorNumbers: {} };
+    const result = await check(wrong, plant({ [path]: undefined, [errors]: undefined }));
+    expect(result.status).toBe(0);
+    expect(result.output.split('\n')).toEqual([
+      `What ${path} tells is not compared: it is not there.`,
+      `What ${errors} tells is not compared: it is not there.`,
+      '6 of 6 procedures match',
+    ]);
   });
 
   test('without LIBVIRT_SOURCE it says so, with status 2', () => {
