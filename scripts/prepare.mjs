@@ -65,6 +65,8 @@ const REQUIREMENTS = {
     command('nbdcopy', 'libnbd-bin'),
     command('certtool', 'gnutls-bin'),
   ],
+  // Where no container engine answers: one that can be started. It comes with containerd and runc.
+  containers: [command('dockerd', 'docker.io'), command('unshare', 'util-linux')],
 };
 
 const say = (text) => process.stderr.write(`${text}\n`);
@@ -187,7 +189,7 @@ function npm(...args) {
 }
 
 /**
- * Does what is missing for `for`: 'demo', 'verify' or 'bench', and nothing when all is there.
+ * Does what is missing for `for`: 'demo', 'verify', 'bench' or 'containers', and nothing when all is there.
  * `build: false` leaves the compilation to the caller.
  * Throws PrepareError with a message for the user.
  */
