@@ -1,6 +1,16 @@
 // A Docker engine that belongs to whoever starts it: state, sockets and processes end with it.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, openSync, closeSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,13 +18,17 @@ import { emptyEngine, engineAnswers } from './engine.mjs';
 
 const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 20_000;
+const CGROUPS = '/sys/fs/cgroup';
 
-// What engine and containerd make outside of the folders they are given, innermost first.
-const FIXED_FOLDERS = [
+/** Folders that engine and containerd make outside of those they are given, innermost first. */
+const fixedFolders = () => [
   '/run/docker/plugins',
   '/run/docker',
   '/run/containerd/s',
   '/run/containerd',
+  ...['', ...(existsSync(CGROUPS) ? readdirSync(CGROUPS) : [])].map((controller) =>
+    join(CGROUPS, controller, 'docker'),
+  ),
 ];
 
 /** Settings of dockerd, instead of the machine's own in /etc/docker. */
@@ -43,7 +57,15 @@ const settings = (folder, host) => ({
  */
 function spawnEngine(configFile, logFile) {
   const log = openSync(logFile, 'w');
-  const namespaces = ['--mount', '--propagation', 'slave', '--pid', '--fork', '--kill-child=SIGTERM', '--mount-proc'];
+  const namespaces = [
+    '--mount',
+    '--propagation',
+    'slave',
+    '--pid',
+    '--fork',
+    '--kill-child=SIGTERM',
+    '--mount-proc',
+  ];
   const args = ['--pdeathsig', 'KILL', 'unshare', ...namespaces, 'dockerd', '--config-file', configFile];
   try {
     return spawn('setpriv', args, { stdio: ['ignore', log, log], detached: true });
@@ -52,10 +74,14 @@ function spawnEngine(configFile, logFile) {
   }
 }
 
-/** The pid of the one child of `pid`, as we see it. */
+/** The pid of the one child of `pid`, as we see it; undefined if there is none. */
 function childOf(pid) {
-  const [child] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ');
-  return child ? Number(child) : undefined;
+  try {
+    const [child] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ');
+    return child ? Number(child) : undefined;
+  } catch {
+    return undefined; // `pid` itself has ended
+  }
 }
 
 async function waitUntilReady(host, ended) {
@@ -72,11 +98,11 @@ async function waitUntilReady(host, ended) {
  * Rejects, with the end of dockerd's log, if it does not start.
  */
 export async function startPrivateEngine() {
+  const made = fixedFolders().filter((path) => !existsSync(path));
   const folder = mkdtempSync(join(tmpdir(), 'engine-'));
   const host = `unix://${join(folder, 'docker.sock')}`;
   const logFile = join(folder, 'log');
   const configFile = join(folder, 'daemon.json');
-  const made = FIXED_FOLDERS.filter((path) => !existsSync(path));
   writeFileSync(configFile, JSON.stringify(settings(folder, host)));
   const unshare = spawnEngine(configFile, logFile);
   let ended = false;
@@ -87,9 +113,11 @@ export async function startPrivateEngine() {
         resolve();
       });
   });
+  // unshare passes no signal on; it ends with dockerd.
   const signal = (name) => {
-    const pid = ended ? undefined : childOf(unshare.pid);
-    if (pid !== undefined) process.kill(pid, name);
+    const dockerd = childOf(unshare.pid);
+    if (dockerd === undefined) unshare.kill(name);
+    else process.kill(dockerd, name);
   };
   const stop = async () => {
     if (!ended) await emptyEngine(host).catch(() => undefined); // dockerd leaves networks as they are
