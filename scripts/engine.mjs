@@ -41,9 +41,13 @@ export async function engineAnswers(host = process.env.DOCKER_HOST ?? DEFAULT_HO
   }
 }
 
-/** Removes all containers, also running ones, and all networks that somebody made. */
-export async function emptyEngine(host) {
-  for (const { Id } of await askEngine(host, 'GET', '/containers/json?all=true'))
+/** Removes containers, also running ones, networks and images: all of them, or those with a label. */
+export async function removeFromEngine(host, label) {
+  const filters = (more) => encodeURIComponent(JSON.stringify({ ...more, ...(label && { label: [label] }) }));
+  for (const { Id } of await askEngine(host, 'GET', `/containers/json?all=true&filters=${filters()}`))
     await askEngine(host, 'DELETE', `/containers/${Id}?force=true&v=true`);
-  await askEngine(host, 'POST', '/networks/prune');
+  for (const { Id } of await askEngine(host, 'GET', `/networks?filters=${filters({ type: ['custom'] })}`))
+    await askEngine(host, 'DELETE', `/networks/${Id}`);
+  for (const { Id } of await askEngine(host, 'GET', `/images/json?filters=${filters()}`))
+    await askEngine(host, 'DELETE', `/images/${Id}?force=true`);
 }

@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { emptyEngine, engineAnswers } from './engine.mjs';
+import { engineAnswers, removeFromEngine } from './engine.mjs';
 
 const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 20_000;
@@ -120,7 +120,7 @@ export async function startPrivateEngine() {
     else process.kill(dockerd, name);
   };
   const stop = async () => {
-    if (!ended) await emptyEngine(host).catch(() => undefined); // dockerd leaves networks as they are
+    if (!ended) await removeFromEngine(host).catch(() => undefined); // dockerd leaves networks as they are
     signal('SIGTERM');
     const timer = setTimeout(signal, STOP_TIMEOUT_MS, 'SIGKILL');
     await exited;

@@ -1,5 +1,5 @@
 import { makeTemporaryFolder, type TemporaryFolder } from '../harness/index.ts';
-import { type Engine, ownLabels, removeOwn } from './engine.ts';
+import { type Engine, ownLabels, removeOwnLater, removeStale } from './engine.ts';
 import { type NbdContainer, startNbdContainer } from './nbd-container.ts';
 import { buildServerImage } from './server-image.ts';
 
@@ -17,11 +17,12 @@ export interface ContainerBench extends AsyncDisposable {
 
 /** Makes a bench; disposing of it removes containers, network, image and folder. */
 export async function openBench(engine: Engine): Promise<ContainerBench> {
-  await removeOwn(engine); // of runs that were killed
+  await removeStale(engine);
+  const made = removeOwnLater(engine);
   const folder = makeTemporaryFolder('cont');
   const dispose = async (): Promise<void> => {
     folder.remove();
-    await removeOwn(engine);
+    await made[Symbol.asyncDispose]();
   };
   try {
     const image = await buildServerImage(engine, ['qemu-nbd', 'qemu-storage-daemon']);

@@ -1,13 +1,14 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { type ContainerRuntimeClient, getContainerRuntimeClient } from 'testcontainers';
-import { isRunning, requireServers } from '../harness/index.ts';
+import { isRunning, requireServers, run } from '../harness/index.ts';
 import { readProcess } from '../harness/proc-table.ts';
+import { callAtEnd } from '../harness/registry.ts';
 
 /** On everything that the tests make in an engine; the value is `PID-STARTTIME` of the process that made it. */
 const OWNER_LABEL = 'libvirt-ts-backup.test-process';
 
 export type Engine = ContainerRuntimeClient;
-
-type Labels = Readonly<Record<string, string>>;
 
 /** To be used as `describe.skipIf(containers.skip)(containers.title('…'), …)`. */
 export interface ContainerRequirement {
@@ -41,34 +42,66 @@ export async function requireContainers(...commands: readonly string[]): Promise
   };
 }
 
+/** Only one with a unix socket is surely on this machine, where the images are. */
 async function findEngine(): Promise<Engine | undefined> {
   try {
-    return await getContainerRuntimeClient();
+    const engine = await getContainerRuntimeClient();
+    return socketOf(engine) === undefined ? undefined : engine;
   } catch {
     return undefined;
   }
 }
 
-/** Labels for what this process makes in an engine. */
-export function ownLabels(): Record<string, string> {
-  return { [OWNER_LABEL]: `${process.pid}-${readProcess(process.pid)?.startTime ?? ''}` };
+function socketOf(engine: Engine): string | undefined {
+  return (engine.container.dockerode.modem as { readonly socketPath?: string }).socketPath;
 }
 
-/**
- * Removes everything with our label: what this process has made, and what a run that was killed could not
- * remove. What belongs to another running process stays.
- */
-export async function removeOwn(engine: Engine): Promise<void> {
+const OWN = `${process.pid}-${readProcess(process.pid)?.startTime ?? ''}`;
+
+/** Labels for what this process makes in an engine. */
+export function ownLabels(): Record<string, string> {
+  return { [OWNER_LABEL]: OWN };
+}
+
+/** Removes what this process has made in an engine when disposed of, and at the latest when the process ends. */
+export function removeOwnLater(engine: Engine): AsyncDisposable {
+  const args = removal(engine, [OWN]);
+  const takeBack = callAtEnd(() => {
+    spawnSync(process.execPath, args, { stdio: 'ignore' });
+  });
+  // A test runner that is killed leaves its workers behind, which would go on.
+  process.once('disconnect', endNow);
+  return {
+    [Symbol.asyncDispose]: async () => {
+      await run(process.execPath, args);
+      takeBack();
+      process.removeListener('disconnect', endNow);
+    },
+  };
+}
+
+function endNow(): void {
+  process.kill(process.pid, 'SIGTERM');
+}
+
+/** Removes what processes have made that ended without having removed it. */
+export async function removeStale(engine: Engine): Promise<void> {
   const { dockerode } = engine.container;
   const filters = { label: [OWNER_LABEL] };
-  const isOurs = ({ Labels }: { readonly Labels?: Labels | undefined }): boolean => {
-    const [pid, startTime] = (Labels?.[OWNER_LABEL] ?? '').split('-');
-    return Number(pid) === process.pid || !isRunning(Number(pid), startTime);
-  };
-  for (const container of (await dockerode.listContainers({ all: true, filters })).filter(isOurs))
-    await dockerode.getContainer(container.Id).remove({ force: true, v: true });
-  for (const network of (await dockerode.listNetworks({ filters })).filter(isOurs))
-    await dockerode.getNetwork(network.Id).remove();
-  for (const image of (await dockerode.listImages({ filters })).filter(isOurs))
-    await dockerode.getImage(image.Id).remove({ force: true });
+  const things = [
+    ...(await dockerode.listContainers({ all: true, filters })),
+    ...(await dockerode.listNetworks({ filters })),
+    ...(await dockerode.listImages({ filters })),
+  ];
+  const owners = new Set(things.map(({ Labels }) => Labels?.[OWNER_LABEL] ?? ''));
+  const stale = [...owners].filter((owner) => {
+    const [pid, startTime] = owner.split('-');
+    return !isRunning(Number(pid), startTime);
+  });
+  if (stale.length > 0) await run(process.execPath, removal(engine, stale));
+}
+
+function removal(engine: Engine, owners: readonly string[]): string[] {
+  const script = fileURLToPath(new URL('remove.mjs', import.meta.url));
+  return [script, `unix://${socketOf(engine) ?? ''}`, ...owners.map((owner) => `${OWNER_LABEL}=${owner}`)];
 }

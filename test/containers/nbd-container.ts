@@ -38,7 +38,7 @@ export interface NbdContainer extends AsyncDisposable {
 export async function startNbdContainer(options: NbdContainerOptions): Promise<NbdContainer> {
   const { engine, network } = options;
   const started = await new GenericContainer(options.image)
-    .withAutoCleanup(false) // no reaper from a registry: `removeOwn` finds the label
+    .withAutoCleanup(false) // no reaper from a registry: the label finds it
     .withLabels(ownLabels())
     .withNetworkMode(network)
     .withBindMounts([{ source: options.disks, target: '/disks', mode: 'ro' }])
