@@ -125,7 +125,8 @@ function installPackages(packages) {
   });
 }
 
-function prepareSystem(purpose) {
+/** Installs the system packages that are missing for `purpose`. Throws PrepareError with a message for the user. */
+export function prepareSystem(purpose) {
   const requirements = REQUIREMENTS[purpose];
   const missing = requirements.filter(({ present }) => !present());
   if (missing.length === 0) return;
@@ -189,7 +190,7 @@ function npm(...args) {
 }
 
 /**
- * Does what is missing for `for`: 'demo', 'verify', 'bench' or 'containers', and nothing when all is there.
+ * Does what is missing for `for`: 'demo', 'verify' or 'bench', and nothing when all is there.
  * `build: false` leaves the compilation to the caller.
  * Throws PrepareError with a message for the user.
  */

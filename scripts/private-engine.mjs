@@ -18,18 +18,12 @@ import { engineAnswers, removeFromEngine } from './engine.mjs';
 
 const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 20_000;
+const START = 'mount -t tmpfs tmpfs /run && exec dockerd --config-file "$0"';
 const CGROUPS = '/sys/fs/cgroup';
 
-/** Folders that engine and containerd make outside of those they are given, innermost first. */
-const fixedFolders = () => [
-  '/run/docker/plugins',
-  '/run/docker',
-  '/run/containerd/s',
-  '/run/containerd',
-  ...['', ...(existsSync(CGROUPS) ? readdirSync(CGROUPS) : [])].map((controller) =>
-    join(CGROUPS, controller, 'docker'),
-  ),
-];
+/** Where containers' groups of processes are; the engine leaves its empty folders there. */
+const groups = () =>
+  ['', ...(existsSync(CGROUPS) ? readdirSync(CGROUPS) : [])].map((name) => join(CGROUPS, name, 'docker'));
 
 /** Settings of dockerd, instead of the machine's own in /etc/docker. */
 const settings = (folder, host) => ({
@@ -48,11 +42,13 @@ const settings = (folder, host) => ({
   'ip-masq': false,
   ip: '127.0.0.1',
   'userland-proxy': true,
+  'exec-opts': ['native.cgroupdriver=cgroupfs'], // systemd is not asked for anything
 });
 
 /**
  * dockerd as the first process of a pid namespace, in a mount namespace: with it, however it ends, go containerd,
  * the containers and what they have mounted. It is asked to end (SIGTERM) when unshare dies, and unshare dies with us.
+ * Its /run is empty and its own: some paths there cannot be set.
  * `detached`: a Ctrl-C at the terminal is for the command, which may still need the engine.
  */
 function spawnEngine(configFile, logFile) {
@@ -66,7 +62,7 @@ function spawnEngine(configFile, logFile) {
     '--kill-child=SIGTERM',
     '--mount-proc',
   ];
-  const args = ['--pdeathsig', 'KILL', 'unshare', ...namespaces, 'dockerd', '--config-file', configFile];
+  const args = ['--pdeathsig', 'KILL', 'unshare', ...namespaces, 'sh', '-c', START, configFile];
   try {
     return spawn('setpriv', args, { stdio: ['ignore', log, log], detached: true });
   } finally {
@@ -98,7 +94,7 @@ async function waitUntilReady(host, ended) {
  * Rejects, with the end of dockerd's log, if it does not start.
  */
 export async function startPrivateEngine() {
-  const made = fixedFolders().filter((path) => !existsSync(path));
+  const made = groups().filter((path) => !existsSync(path));
   const folder = mkdtempSync(join(tmpdir(), 'engine-'));
   const host = `unix://${join(folder, 'docker.sock')}`;
   const logFile = join(folder, 'log');

@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { engineAnswers } from './engine.mjs';
-import { prepare, PrepareError } from './prepare.mjs';
+import { PrepareError, prepareSystem } from './prepare.mjs';
 import { startPrivateEngine } from './private-engine.mjs';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
@@ -41,7 +41,7 @@ async function privateEngine() {
     return undefined;
   }
   try {
-    prepare({ for: 'containers', build: false });
+    prepareSystem('containers');
     return await startPrivateEngine();
   } catch (error) {
     say(`No container engine: ${error instanceof PrepareError ? error.message : error.stack}`);
