@@ -1,8 +1,10 @@
 // The little of the Docker engine's HTTP interface that the scripts need.
 import { request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 const DEFAULT_HOST = 'unix:///var/run/docker.sock';
 const ANSWER_TIMEOUT_MS = 5_000;
+const REMOVAL_TIMEOUT_MS = 10_000;
 
 /** How node:http reaches an engine's address: `unix:///PATH` or `tcp://HOST:PORT`. */
 function connectionTo(host) {
@@ -23,7 +25,8 @@ export function askEngine(host, method, path, timeoutMs = 60_000) {
         const text = Buffer.concat(chunks).toString();
         if (response.statusCode < 200 || response.statusCode > 299)
           reject(new Error(`${method} ${path}: ${response.statusCode} ${text.trim()}`));
-        else resolve(response.headers['content-type'] === 'application/json' ? JSON.parse(text) : text);
+        else
+          resolve(response.headers['content-type']?.startsWith('application/json') ? JSON.parse(text) : text);
       });
     });
     outgoing.once('error', reject);
@@ -41,8 +44,22 @@ export async function engineAnswers(host = process.env.DOCKER_HOST ?? DEFAULT_HO
   }
 }
 
-/** Removes containers, also running ones, networks and images: all of them, or those with a label. */
+/**
+ * Removes containers, also running ones, networks and images: all of them, or those with a label. Tries again for a
+ * while, because somebody else may be removing them too.
+ */
 export async function removeFromEngine(host, label) {
+  for (const deadline = Date.now() + REMOVAL_TIMEOUT_MS; ; await sleep(200)) {
+    try {
+      await removeOnce(host, label);
+      return;
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+    }
+  }
+}
+
+async function removeOnce(host, label) {
   const filters = (more) => encodeURIComponent(JSON.stringify({ ...more, ...(label && { label: [label] }) }));
   for (const { Id } of await askEngine(host, 'GET', `/containers/json?all=true&filters=${filters()}`))
     await askEngine(host, 'DELETE', `/containers/${Id}?force=true&v=true`);
