@@ -19,8 +19,9 @@ const script = fileURLToPath(new URL('../../scripts/with-docker.mjs', import.met
 const servers = requireServers('dockerd', 'unshare', 'setpriv');
 const isRoot = process.getuid?.() === 0;
 
-// Only root can start an engine.
-describe.skipIf(servers.skip || !isRoot)(servers.title('with-docker, as root'), () => {
+const title = isRoot ? 'with-docker' : 'with-docker (skipped: only root can start an engine)';
+
+describe.skipIf(servers.skip || !isRoot)(servers.title(title), () => {
   let folder: TemporaryFolder;
   let before: readonly boolean[];
   /** Whether there is what an engine makes by default outside of its folder. */
