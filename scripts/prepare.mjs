@@ -91,6 +91,8 @@ const REQUIREMENTS = {
     { name: 'nc for unix sockets', debianPackage: 'netcat-openbsd', present: hasUnixNetcat },
     command('psktool', 'gnutls-bin'),
   ],
+  // Where no container engine answers: one that can be started. It comes with containerd and runc.
+  containers: [command('dockerd', 'docker.io'), command('unshare', 'util-linux')],
 };
 
 const say = (text) => process.stderr.write(`${text}\n`);
@@ -149,7 +151,8 @@ function installPackages(packages) {
   });
 }
 
-function prepareSystem(purpose) {
+/** Installs the system packages that are missing for `purpose`. Throws PrepareError with a message for the user. */
+export function prepareSystem(purpose) {
   const requirements = REQUIREMENTS[purpose];
   const missing = requirements.filter(({ present }) => !present());
   if (missing.length === 0) return;

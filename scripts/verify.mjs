@@ -55,6 +55,9 @@ function readReport(path) {
   }
 }
 
+/** Projects that may skip all their tests, having said why: not every machine runs a container engine. */
+const OPTIONAL = ['containers'];
+
 /** A stage that is one vitest project; its tests are counted. A project that ran no test has failed. */
 const tests = (project) => async () => {
   const folder = mkdtempSync(join(tmpdir(), 'verify-'));
@@ -66,8 +69,9 @@ const tests = (project) => async () => {
     const passed = report.numPassedTests ?? 0;
     const failed = report.numFailedTests ?? 0;
     totals.passed += passed;
-    totals.skipped += (report.numPendingTests ?? 0) + (report.numTodoTests ?? 0);
-    const none = passed + failed === 0;
+    const skipped = (report.numPendingTests ?? 0) + (report.numTodoTests ?? 0);
+    totals.skipped += skipped;
+    const none = passed + failed === 0 && !(OPTIONAL.includes(project) && skipped > 0);
     if (none && status === 0) process.stderr.write(`No test of project "${project}" ran.\n`);
     if (status === 0 && failed === 0 && !none) return true;
     totals.failed += Math.max(failed, 1); // a file that does not load has no failed test of its own
@@ -93,6 +97,7 @@ const stages = [
   ['unit tests', tests('unit')],
   ['integration tests', tests('integration')],
   ['end-to-end tests', tests('e2e')],
+  ['container tests', tests('containers')],
 ];
 
 async function main() {

@@ -11,7 +11,7 @@ import { printLine } from './cli/output.ts';
 import { startProgress } from './cli/progress.ts';
 import { runCommand, UsageError } from './cli/run.ts';
 
-const help = `<nbd-uri> <file|null:> [--context NAME] [--connections N] [--quiet]
+const help = `<nbd-uri> <file|null:> [--context NAME] [--connections N] [--idle-timeout SECONDS] [--quiet]
 
 Copies an NBD export to a new sparse file, or to nowhere.
 
@@ -21,6 +21,8 @@ Copies an NBD export to a new sparse file, or to nowhere.
   --context NAME   the metadata context that tells what to copy: of qemu:dirty-bitmap:NAME the dirty
                    extents; default base:allocation, everything but zeroes
   --connections N  connections to read with, if the server allows more than one; default 1
+  --idle-timeout SECONDS
+                   gives up when the server owes bytes and sends none for so long; default 60
   --quiet          no progress bar
 
 Prints one line of JSON: bytes read, bytes of zeroes not read, extents and seconds.`;
@@ -31,7 +33,7 @@ await runCommand(
     help,
     positionals: ['<nbd-uri>', '<file|null:>'],
     switches: ['quiet'],
-    settings: ['context', 'connections'],
+    settings: ['context', 'connections', 'idle-timeout'],
   },
   async (args, signal) => {
     const [uri = '', output = ''] = args.positionals;
@@ -42,8 +44,9 @@ await runCommand(
         `--context is ${BASE_ALLOCATION} or ${NBD_META_QEMU_DIRTY_BITMAP}NAME, not ${context}`,
       );
     const wanted = args.count('connections', 1);
+    const idleTimeoutMs = args.count('idle-timeout', 60) * 1000;
     const started = performance.now();
-    await using pool = await connectDisk(uri, { dirtyBitmap, connections: wanted, signal });
+    await using pool = await connectDisk(uri, { dirtyBitmap, connections: wanted, idleTimeoutMs, signal });
     const result = await copy(pool, output, dirtyBitmap, signal, args.has('quiet'));
     const seconds = Number(((performance.now() - started) / 1000).toFixed(3));
     await printLine(JSON.stringify({ ...result, seconds, connections: pool.connections.length }));
@@ -55,13 +58,14 @@ async function connectDisk(
   options: {
     readonly dirtyBitmap: string | undefined;
     readonly connections: number;
+    readonly idleTimeoutMs: number;
     readonly signal: AbortSignal;
   },
 ): Promise<NbdPool> {
-  const { dirtyBitmap, connections, signal } = options;
+  const { dirtyBitmap, ...common } = options;
   const metaContexts = dirtyBitmap === undefined ? [BASE_ALLOCATION] : [BASE_ALLOCATION, dirtyBitmap];
   // The URI is the user's own: it may name certificates and keys.
-  const pool = await connectPool(uri, { metaContexts, connections, signal, allowLocalFiles: true });
+  const pool = await connectPool(uri, { ...common, metaContexts, allowLocalFiles: true });
   if (dirtyBitmap === undefined || pool.metaContexts.includes(dirtyBitmap)) return pool;
   await pool.close();
   throw new Error(`the server at ${uri} does not offer the metadata context ${dirtyBitmap}`);

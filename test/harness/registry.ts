@@ -5,6 +5,7 @@ import { commandLine, isRunning, processesWithEnvironmentBelow } from './proc-ta
 const children = new Map<number, { readonly command: string; readonly startTime: string | undefined }>();
 const folders = new Set<string>();
 const everMade = new Set<string>();
+const lastActions = new Set<() => void>();
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 let installed = false;
 
@@ -26,6 +27,18 @@ export function rememberFolder(path: string): void {
 /** To be called once the folder is gone; `leftovers` still looks for it. */
 export function forgetFolder(path: string): void {
   folders.delete(path);
+}
+
+/**
+ * Has `action` called when this process ends, by a signal too; it must not wait for events.
+ * Returns what takes it back.
+ */
+export function callAtEnd(action: () => void): () => void {
+  installExitHandlers();
+  lastActions.add(action);
+  return () => {
+    lastActions.delete(action);
+  };
 }
 
 /**
@@ -62,8 +75,10 @@ function endEverythingNow(): void {
       // nothing more can be done at this point; the next run does not depend on it
     }
   }
+  for (const action of lastActions) action();
   children.clear();
   folders.clear();
+  lastActions.clear();
 }
 
 function killAll(pids: ReadonlySet<number>): void {
