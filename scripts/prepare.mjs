@@ -68,6 +68,11 @@ const REQUIREMENTS = {
   bench: [
     ...FOR_DEMO,
     command('virsh', 'libvirt-clients'),
+    command('qemu-nbd', 'qemu-utils'),
+    command('nbdkit', 'nbdkit'),
+    command('nbdcopy', 'libnbd-bin'),
+    command('nbdinfo', 'libnbd-bin'),
+    command('psktool', 'gnutls-bin'),
     // The Python binding that the small calls are compared with: for the system's own Python.
     { name: 'python3-libvirt', debianPackage: 'python3-libvirt', present: hasPythonLibvirt },
   ],

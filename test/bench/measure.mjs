@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 const SAMPLE_MS = 5;
 const KIB_PER_MIB = 1024;
 
-/** Runs a command to its end: seconds by the clock and of CPU, and the peak of its memory in MiB. */
+/** Runs a command to its end: seconds by the clock, of user and of all CPU time, and the peak of its memory in MiB. */
 export async function measure(command, args) {
   // The shell's own clock knows the CPU time of a child that has ended.
   const script = 'TIMEFORMAT="%R %U %S"; time "$@" >/dev/null 2>&3';
@@ -25,7 +25,12 @@ export async function measure(command, args) {
   clearInterval(timer);
   if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${code}: ${complaints.trim()}`);
   const [wall, user, system] = times.trim().split(' ').map(Number);
-  return { wallSeconds: wall, cpuSeconds: user + system, peakMiB: peakKiB / KIB_PER_MIB };
+  return {
+    wallSeconds: wall,
+    userSeconds: user,
+    cpuSeconds: user + system,
+    peakMiB: peakKiB / KIB_PER_MIB,
+  };
 }
 
 function peakOfChild(parent) {

@@ -46,6 +46,12 @@ export function limited(name, unit, value, most) {
   return { name, unit, ours: value, goal: `<= ${most}`, reached: value <= most };
 }
 
+/** A row for what should be little: the median of the pairs' ratios is at most `goal`. */
+export function atMost(name, unit, goal, ours, theirs) {
+  const row = noted(name, unit, ours, theirs);
+  return { ...row, goal: `<= ${goal.toFixed(2)} x`, reached: row.ratio <= goal };
+}
+
 /** A row of the table that has no goal. */
 export function noted(name, unit, ours, theirs) {
   const ratios = ours.map((value, index) => value / theirs[index]);

@@ -5,7 +5,7 @@ import type { Sink } from '../sinks/sink.ts';
 export interface CopyOptions {
   /** Bytes of a buffer, and of the largest request; default 2 MiB. */
   readonly requestBytes?: number;
-  /** The most buffers for each source; default 8. With `requestBytes` the bound on memory. */
+  /** The most buffers for each source; default 16. With `requestBytes` the bound on memory. */
   readonly inFlight?: number;
   readonly signal?: AbortSignal;
   /** Called after each batch of ranges that was written. */
@@ -24,12 +24,12 @@ export interface CopyProgress {
 // Large requests cost a server less for each byte, and two buffers in turn keep one nearby busy; more of
 // them only push each other out of the processors' caches.
 const DEFAULT_REQUEST_BYTES = 2 * 1024 * 1024;
-const DEFAULT_IN_FLIGHT = 8;
+const DEFAULT_IN_FLIGHT = 16;
 const FIRST_IN_FLIGHT = 2;
 /** A server that answers faster than this is near: there is no time on the way to fill with more requests. */
 const NEAR_MS = 5;
 /** Up to so many times the fastest answer a batch has not waited for its predecessors. */
-const NO_QUEUE = 1.5;
+const NO_QUEUE = 1.25;
 const MAX_RANGES_IN_BATCH = 64;
 const DF = { df: true };
 
