@@ -1,6 +1,6 @@
 import { checkedMechanisms } from './auth/choose-mechanism.ts';
 import { authenticateWithPolkit } from './auth/polkit.ts';
-import { authenticateWithSasl, type SaslOptions } from './auth/sasl.ts';
+import type { SaslOptions } from './auth/sasl.ts';
 import { SASL_MECHANISMS } from './auth/sasl-exchange.ts';
 import { LibvirtAuthError, LibvirtUsageError } from './errors.ts';
 import { connectProcedures } from './procedures/connect.ts';
@@ -58,8 +58,11 @@ export async function authenticate(
       return;
     case REMOTE_AUTH_POLKIT:
       return authenticateWithPolkit(session, waiting);
-    case REMOTE_AUTH_SASL:
+    case REMOTE_AUTH_SASL: {
+      // Loaded only here: most daemons want none of it.
+      const { authenticateWithSasl } = await import('./auth/sasl.ts');
       return authenticateWithSasl(session, options, waiting);
+    }
   }
 }
 
