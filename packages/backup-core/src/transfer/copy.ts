@@ -57,32 +57,33 @@ export async function copyRanges(
   const { requestBytes = DEFAULT_REQUEST_BYTES, inFlight = DEFAULT_IN_FLIGHT, signal, onProgress } = options;
   const total = { dataBytes: 0, zeroBytes: 0, ranges: 0 };
   const batches = cutToBatches(ranges, requestBytes, () => total.ranges++);
-  let failed = false;
+  const failures: unknown[] = [];
   const workers: Promise<void>[] = [];
 
   const work = async (lane: Lane): Promise<void> => {
     const buffer = Buffer.allocUnsafeSlow(requestBytes);
-    for (let next = await batches.next(); next.done !== true && !failed; next = await batches.next()) {
+    for (
+      let next = await batches.next();
+      next.done !== true && failures.length === 0;
+      next = await batches.next()
+    ) {
       signal?.throwIfAborted();
       const batch = next.value;
-      const started = performance.now();
-      await readBatch(lane.source, batch, buffer);
-      const took = performance.now() - started;
-      lane.fastest = Math.min(lane.fastest, took);
-      if (lane.workers < inFlight && took > NEAR_MS && took < NO_QUEUE * lane.fastest) start(lane);
+      if (batch.some(({ type }) => type === 'data')) {
+        const started = performance.now();
+        await readBatch(lane.source, batch, buffer);
+        const took = performance.now() - started;
+        lane.fastest = Math.min(lane.fastest, took);
+        if (lane.workers < inFlight && took > NEAR_MS && took < NO_QUEUE * lane.fastest) start(lane);
+      }
       await writeBatch(sink, batch, buffer);
       for (const { type, length } of batch) total[type === 'zero' ? 'zeroBytes' : 'dataBytes'] += length;
-      onProgress?.(total);
+      onProgress?.({ ...total });
     }
   };
   const start = (lane: Lane): void => {
     lane.workers++;
-    workers.push(
-      work(lane).catch((error: unknown) => {
-        failed = true;
-        throw error;
-      }),
-    );
+    workers.push(work(lane).catch((error: unknown) => void failures.push(error)));
   };
 
   // An abort does not wait for what is under way.
@@ -93,27 +94,15 @@ export async function copyRanges(
   try {
     const lanes = sources.map((source): Lane => ({ source, workers: 0, fastest: Infinity }));
     for (let turn = 0; turn < Math.min(FIRST_IN_FLIGHT, inFlight); turn++) lanes.forEach(start);
-    await allDone(workers);
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw error;
+    // More may come while it waits.
+    for (let done = 0; done < workers.length;) done += (await Promise.all(workers.slice(done))).length;
   } finally {
     signal?.removeEventListener('abort', abort);
     await batches.return();
   }
-  return total;
-}
-
-/** Waits for workers, of which more may come, and rejects with the first failure when all have ended. */
-async function allDone(workers: readonly Promise<void>[]): Promise<void> {
-  const failures: unknown[] = [];
-  const note = (error: unknown): void => void failures.push(error);
-  for (let index = 0; index < workers.length; index++) {
-    const latest = workers.slice(index);
-    index = workers.length - 1;
-    await Promise.all(latest.map((worker) => worker.catch(note)));
-  }
+  signal?.throwIfAborted();
   if (failures.length > 0) throw failures[0];
+  return total;
 }
 
 /** Ranges whose data fits into one buffer, one behind the other. */

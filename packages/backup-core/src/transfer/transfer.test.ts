@@ -147,6 +147,68 @@ describe('copyRanges', () => {
     }
   });
 
+  it('reads small ranges of one batch together, and takes zeroes as they come', async () => {
+    const from = source();
+    const sink = memorySink();
+    const list = Array.from({ length: 128 }, (_, index): LayoutRange => {
+      const type = index % 3 === 0 ? 'zero' : 'data';
+      return { type, offset: index * 512, length: 512 };
+    });
+    const result = await copyRanges([from], ranges(...list), sink, { requestBytes: 8192, inFlight: 1 });
+    expect(from.probe.most).toBe(16);
+    for (const { type, offset, length } of list) {
+      const wanted = type === 'zero' ? Buffer.alloc(length) : disk.subarray(offset, offset + length);
+      expect(sink.content.subarray(offset, offset + length).equals(wanted), `at ${offset}`).toBe(true);
+    }
+    expect(result).toEqual({ dataBytes: 85 * 512, zeroBytes: 43 * 512, ranges: 128 });
+  });
+
+  /** Answers each read so many milliseconds later, however many wait; from some read on with an error. */
+  function distant(milliseconds: number, fail?: { readonly after: number; readonly error: Error }) {
+    const near = source();
+    let underWay = 0;
+    let reads = 0;
+    const readInto = async (buffer: Uint8Array, offset: number): Promise<void> => {
+      if (fail !== undefined && ++reads > fail.after) throw fail.error;
+      near.probe.most = Math.max(near.probe.most, ++underWay);
+      await new Promise((resolve) => setTimeout(resolve, milliseconds));
+      await near.readInto(buffer, offset);
+      underWay--;
+    };
+    return { ...near, readInto };
+  }
+
+  it('has more requests under way where answers are late without having queued, up to the limit', async () => {
+    // A batch of zeroes alone takes no time, and says nothing of the way.
+    const zeroes = Array.from({ length: 64 }, (_, index): LayoutRange => {
+      return { type: 'zero', offset: index * 16, length: 16 };
+    });
+    const rest: LayoutRange = { type: 'data', offset: 1024, length: SIZE - 1024 };
+    const far = distant(30);
+    const sink = memorySink();
+    await copyRanges([far], ranges(...zeroes, rest), sink, { requestBytes: 512, inFlight: 6 });
+    expect(far.probe.most).toBeGreaterThan(2);
+    expect(far.probe.most).toBeLessThanOrEqual(6);
+    expect(sink.content.subarray(1024).equals(disk.subarray(1024))).toBe(true);
+  });
+
+  it('a failure of a late request is the error, and none goes unhandled', async () => {
+    const unhandled: unknown[] = [];
+    const note = (error: unknown): void => void unhandled.push(error);
+    process.on('unhandledRejection', note);
+    try {
+      const error = new Error('EIO');
+      const far = distant(20, { after: 5, error });
+      const copy = copyRanges([far], ranges(everything), memorySink(), { requestBytes: 512 });
+      await expect(copy).rejects.toBe(error);
+      await new Promise((resolve) => setTimeout(resolve, 60));
+      expect(unhandled).toEqual([]);
+      expect(far.probe.active).toBe(0);
+    } finally {
+      process.off('unhandledRejection', note);
+    }
+  });
+
   it('stops at the first failure, of a read or of the sink', async () => {
     const error = new Error('EIO');
     const from = source((offset) => (offset >= 4096 ? error : undefined));
