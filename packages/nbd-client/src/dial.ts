@@ -55,6 +55,8 @@ abstract class SocketTransport implements Transport {
     this.socket.on('error', (error: Error) => {
       this.#error ??= error;
     });
+    // Otherwise Node waits until what is written is taken, which a server that is leaving need not do.
+    this.socket.once('end', () => this.socket.destroy());
     this.socket.once('close', () => {
       this.receiver.ended(this.#error);
     });

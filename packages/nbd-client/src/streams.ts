@@ -66,14 +66,9 @@ class ReadAhead extends Readable {
   override _read(): void {
     if (this.#isPushing) return;
     this.#isPushing = true;
-    this.#pushUntilFull().then(
-      () => {
-        this.#isPushing = false;
-      },
-      (error: unknown) => {
-        this.destroy(error as Error);
-      },
-    );
+    this.#pushUntilFull().catch((error: unknown) => {
+      this.destroy(error as Error);
+    });
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
@@ -91,6 +86,8 @@ class ReadAhead extends Readable {
       }
       wantsMore = this.push(await first);
     }
+    // In the same turn as the last push: a `_read` between the two would be lost, and with it all that follow.
+    this.#isPushing = false;
   }
 
   #readAhead(): void {
