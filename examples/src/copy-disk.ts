@@ -66,9 +66,11 @@ async function connectDisk(
   const metaContexts = dirtyBitmap === undefined ? [BASE_ALLOCATION] : [BASE_ALLOCATION, dirtyBitmap];
   // The URI is the user's own: it may name certificates and keys.
   const pool = await connectPool(uri, { ...common, metaContexts, allowLocalFiles: true });
-  if (dirtyBitmap === undefined || pool.metaContexts.includes(dirtyBitmap)) return pool;
+  // Without dirty bitmap base:allocation is welcome and not needed.
+  const missing = metaContexts.find((context) => !pool.metaContexts.includes(context));
+  if (dirtyBitmap === undefined || missing === undefined) return pool;
   await pool.close();
-  throw new Error(`the server at ${uri} does not offer the metadata context ${dirtyBitmap}`);
+  throw new Error(`the server at ${uri} does not offer the metadata context ${missing}`);
 }
 
 async function copy(
@@ -78,8 +80,8 @@ async function copy(
   signal: AbortSignal,
   quiet: boolean,
 ): Promise<{ bytes: number; zeroBytes: number; extents: number }> {
-  const sink = output === 'null:' ? nullSink() : await createRawFile(output, pool.exportSize);
   const progress = await startProgress(quiet);
+  const sink = output === 'null:' ? nullSink() : await createRawFile(output, pool.exportSize);
   try {
     const ranges = rangesOf(pool, dirtyBitmap, signal);
     const {

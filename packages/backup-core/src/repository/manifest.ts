@@ -1,5 +1,5 @@
 import { ChainError, messageOf } from '../errors.ts';
-import { sha256 } from './durable.ts';
+import { sha256 } from '../durable.ts';
 
 /** One disk of a stored point. */
 export interface StoredDisk {

@@ -8,7 +8,7 @@ import type { OpenExport } from '../ports/block-source.ts';
 import type { HypervisorDomain } from '../ports/hypervisor-domain.ts';
 import { createRawFile } from '../sinks/raw-file.ts';
 import { DomainStore } from './domain-store.ts';
-import { readIfPresent, replaceFile } from './durable.ts';
+import { readIfPresent, replaceFile } from '../durable.ts';
 import type { Point } from './manifest.ts';
 import { layersOf, restoreLayers, type RestoreProgress } from './restore-disk.ts';
 import { type BackupResult, takeBackup, type TakeBackupOptions } from './take-backup.ts';

@@ -3,7 +3,7 @@ import { messageOf, RepositoryError } from '../errors.ts';
 import type { PullBackupDisk } from '../job/pull-backup-disk.ts';
 import type { Chunk } from '../transfer/chunks.ts';
 import type { PartialPoint } from './domain-store.ts';
-import { sha256 } from './durable.ts';
+import { sha256 } from '../durable.ts';
 import type { StoredDisk } from './manifest.ts';
 import { RunsWriter } from './runs.ts';
 

@@ -1,6 +1,7 @@
 import { type FileHandle, link, lstat, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { messageOf, SinkError } from '../errors.ts';
+import { syncFolder } from '../durable.ts';
 import { ulid } from '../ulid.ts';
 import type { Sink } from './sink.ts';
 
@@ -63,6 +64,7 @@ class RawFile implements Sink {
       await this.#file.sync();
       await this.#file.close();
       await publish(this.#partial, this.#target);
+      await syncFolder(dirname(this.#target));
     } catch (error) {
       await this.discard();
       throw error instanceof SinkError ? error : this.#failed('finish', error);

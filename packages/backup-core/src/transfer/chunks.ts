@@ -1,5 +1,6 @@
 import type { LayoutRange } from '../extents/layout.ts';
 import type { BlockSource } from '../ports/block-source.ts';
+import { checkWindow } from './window.ts';
 
 /** A piece of a disk. The bytes belong to whoever receives them. */
 export type Chunk =
@@ -14,8 +15,8 @@ export interface ChunkOptions {
   readonly signal?: AbortSignal;
 }
 
-export const DEFAULT_REQUEST_BYTES: number = 512 * 1024;
-export const DEFAULT_IN_FLIGHT = 16;
+const DEFAULT_REQUEST_BYTES = 512 * 1024;
+const DEFAULT_IN_FLIGHT = 16;
 
 /**
  * Reads ranges ahead of the consumer and yields them in order. No further read is issued while the consumer
@@ -27,6 +28,7 @@ export async function* readChunks(
   options: ChunkOptions = {},
 ): AsyncGenerator<Chunk, void, undefined> {
   const { requestBytes = DEFAULT_REQUEST_BYTES, inFlight = DEFAULT_IN_FLIGHT, signal } = options;
+  checkWindow({ requestBytes, inFlight });
   const read = { df: true, ...(signal === undefined ? {} : { signal }) };
   const window: Promise<Chunk>[] = [];
   try {

@@ -1,6 +1,7 @@
 import type { LayoutRange } from '../extents/layout.ts';
 import type { BlockSource } from '../ports/block-source.ts';
 import type { Sink } from '../sinks/sink.ts';
+import { checkWindow, type Window } from './window.ts';
 
 export interface CopyOptions {
   /** Bytes of a buffer, and of the largest request; default 2 MiB. */
@@ -42,11 +43,10 @@ interface Lane {
 }
 
 /**
- * Copies ranges from sources that show the same disk into a sink, in no particular order.
+ * Copies ranges from sources that show the same disk into a sink, in no particular order. Neither finishes nor
+ * discards the sink.
  *
- * Each worker owns one buffer and fills it again when its content is written: that is the whole of the flow
- * control. A source gets more workers as long as its answers are late without having queued, which is what a
- * long way does. Neither finishes nor discards the sink.
+ * @throws RangeError for options that make no sense, what a source or the sink fails with, or the signal's reason
  */
 export async function copyRanges(
   sources: readonly BlockSource[],
@@ -55,54 +55,90 @@ export async function copyRanges(
   options: CopyOptions = {},
 ): Promise<CopyProgress> {
   const { requestBytes = DEFAULT_REQUEST_BYTES, inFlight = DEFAULT_IN_FLIGHT, signal, onProgress } = options;
-  const total = { dataBytes: 0, zeroBytes: 0, ranges: 0 };
-  const batches = cutToBatches(ranges, requestBytes, () => total.ranges++);
-  const failures: unknown[] = [];
-  const workers: Promise<void>[] = [];
-
-  const work = async (lane: Lane): Promise<void> => {
-    const buffer = Buffer.allocUnsafeSlow(requestBytes);
-    for (
-      let next = await batches.next();
-      next.done !== true && failures.length === 0;
-      next = await batches.next()
-    ) {
-      signal?.throwIfAborted();
-      const batch = next.value;
-      if (batch.some(({ type }) => type === 'data')) {
-        const started = performance.now();
-        await readBatch(lane.source, batch, buffer);
-        const took = performance.now() - started;
-        lane.fastest = Math.min(lane.fastest, took);
-        if (lane.workers < inFlight && took > NEAR_MS && took < NO_QUEUE * lane.fastest) start(lane);
-      }
-      await writeBatch(sink, batch, buffer);
-      for (const { type, length } of batch) total[type === 'zero' ? 'zeroBytes' : 'dataBytes'] += length;
-      onProgress?.({ ...total });
-    }
-  };
-  const start = (lane: Lane): void => {
-    lane.workers++;
-    workers.push(work(lane).catch((error: unknown) => void failures.push(error)));
-  };
-
+  checkWindow({ requestBytes, inFlight });
+  if (sources.length === 0) throw new RangeError('there is no source to copy from');
   // An abort does not wait for what is under way.
   const abort = (): void => {
     for (const source of sources) source.destroy(signal?.reason as Error);
   };
   signal?.addEventListener('abort', abort, { once: true });
   try {
-    const lanes = sources.map((source): Lane => ({ source, workers: 0, fastest: Infinity }));
-    for (let turn = 0; turn < Math.min(FIRST_IN_FLIGHT, inFlight); turn++) lanes.forEach(start);
-    // More may come while it waits.
-    for (let done = 0; done < workers.length;) done += (await Promise.all(workers.slice(done))).length;
+    const copy = new Copy(ranges, sink, { requestBytes, inFlight }, { signal, onProgress });
+    return await copy.run(sources);
   } finally {
     signal?.removeEventListener('abort', abort);
-    await batches.return();
   }
-  signal?.throwIfAborted();
-  if (failures.length > 0) throw failures[0];
-  return total;
+}
+
+/**
+ * Each worker owns one buffer and fills it again when its content is written: that is the whole of the flow
+ * control. A source gets more workers as long as its answers are late without having queued, which is what a
+ * long way does.
+ */
+class Copy {
+  readonly #batches: AsyncGenerator<Batch, void, undefined>;
+  readonly #sink: Sink;
+  readonly #window: Window;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onProgress: ((progress: CopyProgress) => void) | undefined;
+  readonly #total = { dataBytes: 0, zeroBytes: 0, ranges: 0 };
+  readonly #workers: Promise<void>[] = [];
+  readonly #failures: unknown[] = [];
+
+  constructor(
+    ranges: AsyncIterable<LayoutRange>,
+    sink: Sink,
+    window: Window,
+    { signal, onProgress }: { [Key in 'signal' | 'onProgress']: CopyOptions[Key] | undefined },
+  ) {
+    this.#batches = cutToBatches(ranges, window.requestBytes, () => this.#total.ranges++);
+    this.#sink = sink;
+    this.#window = window;
+    this.#signal = signal;
+    this.#onProgress = onProgress;
+  }
+
+  async run(sources: readonly BlockSource[]): Promise<CopyProgress> {
+    const lanes = sources.map((source): Lane => ({ source, workers: 0, fastest: Infinity }));
+    for (let turn = 0; turn < Math.min(FIRST_IN_FLIGHT, this.#window.inFlight); turn++)
+      for (const lane of lanes) this.#start(lane);
+    // More may come while it waits.
+    for (let done = 0; done < this.#workers.length;)
+      done += (await Promise.all(this.#workers.slice(done))).length;
+    await this.#batches.return();
+    this.#signal?.throwIfAborted();
+    if (this.#failures.length > 0) throw this.#failures[0];
+    return this.#total;
+  }
+
+  #start(lane: Lane): void {
+    lane.workers++;
+    this.#workers.push(this.#work(lane).catch((error: unknown) => void this.#failures.push(error)));
+  }
+
+  async #work(lane: Lane): Promise<void> {
+    const buffer = Buffer.allocUnsafeSlow(this.#window.requestBytes);
+    for (;;) {
+      const next = await this.#batches.next();
+      if (next.done === true || this.#failures.length > 0) return;
+      this.#signal?.throwIfAborted();
+      const batch = next.value;
+      if (batch.some(({ type }) => type === 'data')) await this.#read(lane, batch, buffer);
+      await writeBatch(this.#sink, batch, buffer);
+      for (const { type, length } of batch)
+        this.#total[type === 'zero' ? 'zeroBytes' : 'dataBytes'] += length;
+      this.#onProgress?.({ ...this.#total });
+    }
+  }
+
+  async #read(lane: Lane, batch: Batch, buffer: Buffer): Promise<void> {
+    const started = performance.now();
+    await readBatch(lane.source, batch, buffer);
+    const took = performance.now() - started;
+    lane.fastest = Math.min(lane.fastest, took);
+    const hasQueued = took >= NO_QUEUE * lane.fastest;
+    if (lane.workers < this.#window.inFlight && took > NEAR_MS && !hasQueued) this.#start(lane);
+  }
 }
 
 /** Ranges whose data fits into one buffer, one behind the other. */

@@ -209,6 +209,20 @@ describe('copyRanges', () => {
     }
   });
 
+  it.each([{ requestBytes: 0 }, { requestBytes: 1.5 }, { inFlight: 0 }, { inFlight: NaN }])(
+    'refuses %j, which would copy nothing or never end',
+    async (options) => {
+      await expect(copyRanges([source()], ranges(everything), memorySink(), options)).rejects.toThrow(
+        RangeError,
+      );
+      await expect(readChunks(source(), ranges(everything), options).next()).rejects.toThrow(RangeError);
+    },
+  );
+
+  it('refuses to copy from nowhere', async () => {
+    await expect(copyRanges([], ranges(everything), memorySink())).rejects.toThrow(RangeError);
+  });
+
   it('stops at the first failure, of a read or of the sink', async () => {
     const error = new Error('EIO');
     const from = source((offset) => (offset >= 4096 ? error : undefined));
