@@ -55,6 +55,8 @@ await runCommand(
       progress.stop();
     }
     const seconds = Number(((performance.now() - started) / 1000).toFixed(3));
+    for (const { message } of result.cleanupErrors)
+      process.stderr.write(`the checkpoint of the previous point is still there: ${message}\n`);
     await printLine(args.has('json') ? JSON.stringify(describe(result, seconds)) : text(result, seconds));
   },
 );

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { BackupPlanError, ChainError, RepositoryError, SinkError } from '../errors.ts';
 import { CLUSTER, FakeHypervisor } from '../fake-hypervisor.fixture.ts';
+import { DomainStore } from './domain-store.ts';
 import type { Point } from './manifest.ts';
 import { BackupRepository } from './repository.ts';
 
@@ -248,6 +249,45 @@ describe('a backup that fails costs nothing', () => {
     expect(point.parent?.id).toBe(parent.id);
     expect((await restored(point)).equals(contentOf('vda'))).toBe(true);
   }
+});
+
+describe('once the point is stored', () => {
+  it('a failure to make that durable keeps both checkpoints: either serves the next incremental', async () => {
+    const { point: first } = await repository.backup(domain);
+    domain.write('vda', 0, Buffer.alloc(CLUSTER, 9));
+    const commit = Reflect.get<DomainStore, 'commit'>(DomainStore.prototype, 'commit');
+    const full = new Error('EIO: fsync');
+    const spy = vi.spyOn(DomainStore.prototype, 'commit').mockImplementation(async function (
+      this: DomainStore,
+      ...args: Parameters<DomainStore['commit']>
+    ) {
+      await commit.apply(this, args);
+      throw full;
+    });
+    expect(await failure(repository.backup(domain))).toBe(full);
+    spy.mockRestore();
+    expect(domain.job).toBeUndefined();
+    expect(domain.checkpoints.size).toBe(2);
+    const [, second] = await repository.points();
+    domain.write('vda', CLUSTER, Buffer.alloc(CLUSTER, 8));
+    const { point: third } = await repository.backup(domain, { mode: 'incremental' });
+    expect([second?.parent?.id, third.parent?.id]).toEqual([first.id, second?.id]);
+    expect((await restored(third)).equals(contentOf('vda'))).toBe(true);
+    expect([...domain.checkpoints.keys()]).toEqual([third.checkpoint]);
+  });
+
+  it('a superseded checkpoint that cannot be removed is told, and goes with the next backup', async () => {
+    await repository.backup(domain);
+    const gone = new Error('connection lost');
+    domain.failures.set('deleteCheckpoint', gone);
+    const { point, cleanupErrors } = await repository.backup(domain, { mode: 'incremental' });
+    expect(cleanupErrors).toEqual([gone]);
+    expect(domain.checkpoints.size).toBe(2);
+    const next = await repository.backup(domain, { mode: 'incremental' });
+    expect(next.point.parent?.id).toBe(point.id);
+    expect(next.cleanupErrors).toEqual([]);
+    expect([...domain.checkpoints.keys()]).toEqual([next.point.checkpoint]);
+  });
 });
 
 describe('what a crash left is removed by the next backup', () => {

@@ -29,6 +29,8 @@ export interface BackupResult {
   readonly readBytes: number;
   /** Bytes dirty since the parent, of all incremental disks, as the hypervisor counted them before. */
   readonly dirtyBytes: number;
+  /** Why the superseded checkpoint could not be removed; the next backup tries again. Usually empty. */
+  readonly cleanupErrors: readonly Error[];
 }
 
 /** Disks that are transferred at the same time. */
@@ -78,17 +80,32 @@ export async function takeBackup(context: Context, options: TakeBackupOptions): 
     });
     await backup.complete();
   } catch (error) {
+    // Once the head names the point its checkpoint stays, whatever became of making that durable: the next
+    // backup keeps the one that the head then names.
+    const isHead = (await store.head().catch(() => undefined))?.head.id === id;
+    if (isHead) await backup.complete().catch(() => undefined);
     throw await backup.abortFor(error);
   }
   // Only now: until the new point is durable, the parent's checkpoint is what the next attempt starts from.
-  if (newest !== undefined) await domain.deleteCheckpoint(newest.point.checkpoint);
+  const cleanupErrors = newest === undefined ? [] : await deleteSuperseded(domain, newest.point.checkpoint);
   const sum = (of: (disk: PullBackup['disks'][number]) => number): number =>
     backup.disks.reduce((total, disk) => total + of(disk), 0);
   return {
     point,
     readBytes: sum((disk) => disk.readBytesRequested),
     dirtyBytes: sum((disk) => disk.dirtyBytes ?? 0),
+    cleanupErrors,
   };
+}
+
+/** @returns what failed: the point is safe all the same */
+async function deleteSuperseded(domain: HypervisorDomain, checkpoint: string): Promise<readonly Error[]> {
+  try {
+    await domain.deleteCheckpoint(checkpoint);
+    return [];
+  } catch (error) {
+    return [error instanceof Error ? error : new Error(String(error))];
+  }
 }
 
 /** Commits what `fill` writes and describes; if that fails, nothing of it stays. */
