@@ -15,11 +15,11 @@ if (!names.includes(name) || !existsSync(join(folder, `${name}.mjs`))) {
   process.exit(2);
 }
 try {
-  prepare({ for: 'bench' });
+  await prepare({ for: 'bench' });
 } catch (error) {
   if (!(error instanceof PrepareError)) throw error;
   process.stderr.write(`${error.message}\n`);
-  process.exit(1);
+  process.exit(error.exitCode);
 }
 endWithNpm();
 const { default: run } = await import(pathToFileURL(join(folder, `${name}.mjs`)).href);

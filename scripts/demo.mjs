@@ -7,11 +7,11 @@ import { endWithNpm } from './end-with-npm.mjs';
 import { prepare, PrepareError, root } from './prepare.mjs';
 
 try {
-  prepare({ for: 'demo' });
+  await prepare({ for: 'demo' });
 } catch (error) {
   if (!(error instanceof PrepareError)) throw error;
   process.stderr.write(`${error.message}\n`);
-  process.exit(1);
+  process.exit(error.exitCode);
 }
 
 const script = join(root, 'test/dist/demo/demo.js');

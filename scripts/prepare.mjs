@@ -1,7 +1,9 @@
 // Brings a bare clone to the point where it can run: system packages, npm packages, build.
 // Uses nothing but Node itself, because it runs before anything is installed.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { accessSync, constants, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { constants as osConstants } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -9,10 +11,16 @@ export const root = fileURLToPath(new URL('..', import.meta.url));
 
 const OLDEST_NODE = [20, 19];
 const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/local/bin', '/usr/bin', '/bin'];
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 const POLICY = '/usr/sbin/policy-rc.d';
 
 /** A step that cannot go on; the message is all the user has to know. */
-export class PrepareError extends Error {}
+export class PrepareError extends Error {
+  constructor(message, exitCode = 1) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
 
 const hasCommand = (name) =>
   [...(process.env.PATH ?? '').split(delimiter), ...SYSTEM_FOLDERS].some((folder) => {
@@ -110,13 +118,30 @@ function checkNode() {
   );
 }
 
-/** Runs a command with its output on stderr. Signals wait until it has ended, so that clean-up happens. */
-function runStep(program, args, env = process.env) {
-  const result = spawnSync(program, args, { cwd: root, env, stdio: ['ignore', 2, 2] });
+/**
+ * Runs a command with its output on stderr. A signal is passed on to it, and ends the preparation when it has ended:
+ * nothing goes on behind the user's back.
+ */
+async function runStep(program, args, env = process.env) {
+  let received;
+  const child = spawn(program, args, { cwd: root, env, stdio: ['ignore', 2, 2] });
+  const pass = (signal) => {
+    received ??= signal;
+    child.kill(signal);
+  };
+  for (const signal of SIGNALS) process.on(signal, pass);
   const line = [program, ...args].join(' ');
-  if (result.error) throw new PrepareError(`"${line}" could not be started: ${result.error.message}`);
-  if (result.signal) throw new PrepareError(`"${line}" was ended by ${result.signal}.`);
-  if (result.status !== 0) throw new PrepareError(`"${line}" failed with exit status ${result.status}.`);
+  try {
+    const [code, signal] = await once(child, 'close');
+    if (received) throw new PrepareError(`Interrupted by ${received}.`, 128 + osConstants.signals[received]);
+    if (signal) throw new PrepareError(`"${line}" was ended by ${signal}.`);
+    if (code !== 0) throw new PrepareError(`"${line}" failed with exit status ${code}.`);
+  } catch (error) {
+    if (error instanceof PrepareError) throw error;
+    throw new PrepareError(`"${line}" could not be started: ${error.message}`);
+  } finally {
+    for (const signal of SIGNALS) process.removeListener(signal, pass);
+  }
 }
 
 function isDebian() {
@@ -129,35 +154,27 @@ function isDebian() {
 }
 
 /** Debian starts the services of a freshly installed package, unless this file says no. We need none. */
-function withoutServiceStart(action) {
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
-  let received;
-  const hold = (signal) => {
-    received = signal;
-  };
+async function withoutServiceStart(action) {
   const own = !existsSync(POLICY);
-  for (const signal of signals) process.on(signal, hold);
   try {
     if (own) writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
-    action();
+    await action();
   } finally {
     if (own) rmSync(POLICY, { force: true });
-    for (const signal of signals) process.removeListener(signal, hold);
-    if (received) process.kill(process.pid, received);
   }
 }
 
-function installPackages(packages) {
+async function installPackages(packages) {
   say(`Installing the missing system packages: ${packages.join(' ')}`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  withoutServiceStart(() => {
-    runStep('apt-get', ['update', '-q'], env);
-    runStep('apt-get', ['install', '-q', '-y', '--no-install-recommends', ...packages], env);
+  await withoutServiceStart(async () => {
+    await runStep('apt-get', ['update', '-q'], env);
+    await runStep('apt-get', ['install', '-q', '-y', '--no-install-recommends', ...packages], env);
   });
 }
 
 /** Installs the system packages that are missing for `purpose`. Throws PrepareError with a message for the user. */
-export function prepareSystem(purpose) {
+export async function prepareSystem(purpose) {
   const requirements = REQUIREMENTS[purpose];
   const missing = requirements.filter(({ present }) => !present());
   if (missing.length === 0) return;
@@ -172,7 +189,7 @@ export function prepareSystem(purpose) {
       `Missing on this machine: ${names}. Install them with\n\n  sudo apt-get update && ${line}\n\nand start again.`,
     );
   }
-  installPackages(packages);
+  await installPackages(packages);
   const still = requirements.filter(({ present }) => !present()).map(({ name }) => name);
   if (still.length > 0) {
     throw new PrepareError(`Still missing after the installation: ${still.join(', ')}.`);
@@ -213,11 +230,11 @@ function modulesAgreeWithLock() {
   return complete && linked && Object.keys(installed).every((path) => path in wanted);
 }
 
-function npm(...args) {
+async function npm(...args) {
   // Under `npm run` this is the npm that runs us; otherwise the one in PATH.
   const path = process.env.npm_execpath;
-  if (path?.endsWith('.js')) runStep(process.execPath, [path, ...args]);
-  else runStep('npm', args);
+  if (path?.endsWith('.js')) await runStep(process.execPath, [path, ...args]);
+  else await runStep('npm', args);
 }
 
 /**
@@ -225,14 +242,14 @@ function npm(...args) {
  * `build: false` leaves the compilation to the caller.
  * Throws PrepareError with a message for the user.
  */
-export function prepare({ for: purpose, build = true }) {
+export async function prepare({ for: purpose, build = true }) {
   checkNode();
-  prepareSystem(purpose);
+  await prepareSystem(purpose);
   if (!modulesAgreeWithLock()) {
     say('Installing the npm packages (npm ci)');
-    npm('ci', '--include=dev', '--no-audit', '--no-fund');
+    await npm('ci', '--include=dev', '--no-audit', '--no-fund');
   }
   if (!build) return;
   say('Building (npm run build)');
-  npm('run', '--silent', 'build');
+  await npm('run', '--silent', 'build');
 }

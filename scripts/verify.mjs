@@ -103,7 +103,7 @@ const stages = [
 async function main() {
   process.stdout.write('== preparation\n');
   try {
-    prepare({ for: 'verify', build: false }); // building is a stage of its own
+    await prepare({ for: 'verify', build: false }); // building is a stage of its own
   } catch (error) {
     if (!(error instanceof PrepareError)) throw error;
     process.stderr.write(`${error.message}\n`);

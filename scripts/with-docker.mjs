@@ -41,7 +41,7 @@ async function privateEngine() {
     return undefined;
   }
   try {
-    prepareSystem('containers');
+    await prepareSystem('containers');
     return await startPrivateEngine();
   } catch (error) {
     say(`No container engine: ${error instanceof PrepareError ? error.message : error.stack}`);

@@ -12,10 +12,10 @@ as before, and the next incremental is taken from the same parent.
 
   --connect URI   libvirt, such as qemu:///system; default LIBVIRT_DEFAULT_URI
   --domain NAME   the domain, by name
-  --to DIR        the repository; a folder that is empty or not there becomes one
+  --to DIR        the repository; a folder that is empty or not there becomes one, also if the backup then fails
   --mode MODE     incremental: only what changed since the newest point, or an error; full: everything;
                   auto, the default: incremental where that is possible
-  --scratch DIR   a folder on the hypervisor, writable by QEMU's user, for scratch files and the socket;
+  --scratch DIR   an absolute path on the hypervisor: a folder writable by QEMU's user, for scratch files and the socket;
                   default: scratch files beside each image, the socket in /var/tmp
   --disk NAMES    only these disks, by their targets
   --json          the result as one line of JSON

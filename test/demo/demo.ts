@@ -102,7 +102,8 @@ async function main(): Promise<boolean> {
 
 let interruptedBy: NodeJS.Signals | undefined;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-  process.once(signal, () => (interruptedBy = signal));
+  // Always: terminals and npm send the same signal more than once.
+  process.on(signal, () => (interruptedBy ??= signal));
 
 try {
   const identical = await main();

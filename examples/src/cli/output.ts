@@ -9,7 +9,12 @@ export function printLine(text: string, signal?: AbortSignal): Promise<void> {
 async function print(text: string, signal: AbortSignal | undefined): Promise<void> {
   signal?.throwIfAborted();
   if (process.stdout.write(text)) return;
-  await once(process.stdout, 'drain', signal === undefined ? {} : { signal });
+  try {
+    await once(process.stdout, 'drain', signal === undefined ? {} : { signal });
+  } catch (error) {
+    signal?.throwIfAborted(); // with the reason instead of "aborted"
+    throw error;
+  }
 }
 
 const ITEMS_AT_ONCE = 1024;

@@ -3,6 +3,7 @@ import { sentence } from './run.ts';
 
 it('an error is one line; one that hides another says both, the reason first', async () => {
   expect(sentence(new Error('a\nb '))).toBe('a b');
+  expect(sentence(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }))).toMatch(/^nobody reads/);
   const closing = { [Symbol.asyncDispose]: () => Promise.reject(new Error('cannot close')) };
   const fail = async (): Promise<void> => {
     await using block = closing;

@@ -55,7 +55,7 @@ export async function runCommand(
       interrupt.abort(new Error(`interrupted by ${signal}`));
     });
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    interrupt.abort(error.code === 'EPIPE' ? new Error('nobody reads the output any more') : error);
+    interrupt.abort(error);
   });
   try {
     const args = parse(line);
@@ -75,6 +75,8 @@ export function sentence(error: unknown): string {
   // Leaving an `await using` block failed as well: the first error is the reason.
   if (error instanceof Error && 'suppressed' in error && 'error' in error)
     return `${sentence(error.suppressed)}; after that: ${sentence(error.error)}`;
+  if (error instanceof Error && 'code' in error && error.code === 'EPIPE')
+    return 'nobody reads the output any more';
   const text = error instanceof Error ? error.message : String(error);
   return text.replaceAll('\n', ' ').trim();
 }

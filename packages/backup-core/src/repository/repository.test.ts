@@ -127,6 +127,12 @@ describe('modes', () => {
     });
   });
 
+  it('refuses a mode that there is none of, which would pass for auto', async () => {
+    const mode = 'differential' as never;
+    expect(await failure(repository.backup(domain, { mode }))).toBeInstanceOf(BackupPlanError);
+    expect(domain.calls).toEqual([]);
+  });
+
   it('takes a full when the checkpoint has vanished, and says why', async () => {
     await repository.backup(domain);
     domain.checkpoints.clear();

@@ -12,12 +12,17 @@ import type { Point, PointReference, StoredDisk } from './manifest.ts';
 import { reconcileDomain } from './reconcile.ts';
 import { type BackupProgress, storeDisk } from './store-disk.ts';
 
+const MODES = ['auto', 'full', 'incremental'] as const;
+
+/** How much is read: see `TakeBackupOptions`. */
+export type BackupMode = (typeof MODES)[number];
+
 export interface TakeBackupOptions extends Pick<PlanOptions, 'disks' | 'scratchDir'> {
   /**
    * `incremental`: an error where it is not possible. `auto`, the default: incremental where there is a
    * parent, in full otherwise, disk by disk, with the reason in the result.
    */
-  readonly mode?: 'auto' | 'full' | 'incremental';
+  readonly mode?: BackupMode;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: BackupProgress) => void;
 }
@@ -56,19 +61,20 @@ interface Context {
 /** Takes one backup of a domain into its folder. */
 export async function takeBackup(context: Context, options: TakeBackupOptions): Promise<BackupResult> {
   const { store, owner, domain } = context;
+  const mode = checkedMode(options.mode ?? 'auto');
   await using lock = await lockFolder(store.path);
   const signal = options.signal === undefined ? lock.lost : AbortSignal.any([lock.lost, options.signal]);
   const newest = await store.head();
   await reconcileDomain(domain, owner, newest?.point.checkpoint);
   await store.removeUnreachable();
-  const decision = await decide(domain, newest, options.mode ?? 'auto');
+  const decision = await decide(domain, newest, mode);
   const id = ulid(newest?.point.id);
   const backup = await runPullBackup(domain, context.openExport, {
     name: jobName(owner, id),
     ...(options.disks && { disks: options.disks }),
     ...(options.scratchDir !== undefined && { scratchDir: options.scratchDir }),
     ...(decision.mode === 'incremental' && { incremental: decision.parent.point.checkpoint }),
-    demote: options.mode !== 'incremental',
+    demote: mode !== 'incremental',
     signal,
   });
   let point: Point;
@@ -108,6 +114,13 @@ async function deleteSuperseded(domain: HypervisorDomain, checkpoint: string): P
   }
 }
 
+function checkedMode(mode: string): BackupMode {
+  const known = MODES.find((each) => each === mode);
+  if (known === undefined)
+    throw new BackupPlanError(`the mode is ${JSON.stringify(mode)}, none of ${MODES.join(', ')}`);
+  return known;
+}
+
 /** Commits what `fill` writes and describes; if that fails, nothing of it stays. */
 async function storePoint(
   store: DomainStore,
@@ -128,7 +141,7 @@ async function storePoint(
 async function decide(
   domain: HypervisorDomain,
   newest: Newest | undefined,
-  mode: 'auto' | 'full' | 'incremental',
+  mode: BackupMode,
 ): Promise<Decision> {
   if (mode === 'full') return { mode, reason: 'asked for' };
   if (newest === undefined) {

@@ -19,19 +19,23 @@ export async function dialUnix(
   receiver: Receiver,
   signal: AbortSignal,
 ): Promise<Transport> {
-  const failures: Error[] = [];
+  const failures: NodeJS.ErrnoException[] = [];
   for (const path of paths) {
     try {
       const socket = await whenConnected(open(path), 'connect', signal);
       return new SocketTransport(socket, 'local', receiver);
     } catch (error) {
       signal.throwIfAborted();
-      failures.push(error as Error);
+      failures.push(error as NodeJS.ErrnoException);
       if (!NOBODY_THERE.includes((error as NodeJS.ErrnoException).code)) break;
     }
   }
   const causes = failures.map((failure) => failure.message).join('; ');
-  throw new LibvirtConnectError(`no libvirt daemon can be reached (and none is started): ${causes}`, {
+  const isNobodyThere = failures.every(({ code }) => NOBODY_THERE.includes(code));
+  const what = isNobodyThere
+    ? 'no libvirt daemon can be reached (and none is started)'
+    : 'the libvirt daemon cannot be reached';
+  throw new LibvirtConnectError(`${what}: ${causes}`, {
     cause: failures.at(-1),
   });
 }
