@@ -123,14 +123,9 @@ export class Connection extends HostQueries implements AsyncDisposable {
     flags = 0,
     options: CallOptions = {},
   ): Promise<DomainStats[]> {
+    const doms = domains.map(({ ref }) => ref);
     // To the daemon an empty list means all domains.
-    if (domains.length === 0) return [];
-    return this.#domainStats(
-      domains.map(({ ref }) => ref),
-      stats,
-      flags,
-      options,
-    );
+    return doms.length === 0 ? [] : this.#domainStats(doms, stats, flags, options);
   }
 
   /** `isNoDomain` of the error tells that there is none. */

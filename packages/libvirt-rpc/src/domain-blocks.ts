@@ -70,7 +70,7 @@ export class DomainBlocks extends DomainGuest {
     return (await this.connection.call(domainBlockProcedures.domainGetDiskErrors, args, options)).errors;
   }
 
-  /** A part of a disk of a running domain, at most 4 MiB: raw bytes of its image, whatever its format. */
+  /** A part of a disk of a running domain, at most 4 MiB; libvirt refuses it where the image is not raw. */
   async blockPeek(
     path: string,
     offset: number | bigint,
@@ -85,7 +85,7 @@ export class DomainBlocks extends DomainGuest {
    * Asks for one event `blockThreshold` when something is written at or behind `threshold`.
    *
    * @param dev - such as `vda`, or `vda[3]` for the node of that index, a scratch file of a backup for one
-   * @param threshold - in bytes; 0: no longer
+   * @param threshold - in bytes of the file or device on the host, not of what the guest sees; 0: no longer
    */
   async setBlockThreshold(dev: string, threshold: number | bigint, options: CallOptions = {}): Promise<void> {
     const args = { dom: this.ref, dev, threshold: wireInteger(threshold, 'threshold'), flags: 0 };
