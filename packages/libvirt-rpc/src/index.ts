@@ -72,32 +72,29 @@ export type { HostQueries, HypervisorChoice, NodeInfo } from './host-queries.ts'
 export { LibvirtError, type VirError } from './libvirt-error.ts';
 export { procedures } from './procedures/procedures.ts';
 export type { ArgsOf, Procedure, ReplyOf } from './procedures/row.ts';
-export { virTypedParameterType } from './protocol/constants.ts';
 export {
   virConnectBaselineCPUFlags,
   virConnectCompareCPUFlags,
   virConnectGetAllDomainStatsFlags,
   virCPUCompareResult,
   virDomainStatsTypes,
-} from './protocol/connect-constants.ts';
-export {
-  virDomainBlockCommitFlags,
-  virDomainBlockCopyFlags,
-  virDomainBlockJobAbortFlags,
-  virDomainBlockJobInfoFlags,
-  virDomainBlockJobSetSpeedFlags,
-  virDomainBlockPullFlags,
-  virDomainBlockRebaseFlags,
-  virDomainBlockResizeFlags,
-  virDomainDiskErrorCode,
-} from './protocol/domain-block-constants.ts';
+  virTypedParameterType,
+} from './protocol/constants.ts';
 export {
   virConnectDomainEventBlockJobStatus,
   virConnectListAllDomainsFlags,
   virDomainAbortJobFlagsValues,
   virDomainAgentResponseTimeoutValues,
   virDomainBackupBeginFlags,
+  virDomainBlockCommitFlags,
+  virDomainBlockCopyFlags,
+  virDomainBlockJobAbortFlags,
+  virDomainBlockJobInfoFlags,
+  virDomainBlockJobSetSpeedFlags,
   virDomainBlockJobType,
+  virDomainBlockPullFlags,
+  virDomainBlockRebaseFlags,
+  virDomainBlockResizeFlags,
   virDomainCheckpointCreateFlags,
   virDomainCheckpointDeleteFlags,
   virDomainCheckpointListFlags,
@@ -108,6 +105,7 @@ export {
   virDomainDefineFlags,
   virDomainDestroyFlagsValues,
   virDomainDeviceModifyFlags,
+  virDomainDiskErrorCode,
   virDomainEventID,
   virDomainEventType,
   virDomainGetJobStatsFlags,
@@ -119,6 +117,11 @@ export {
   virDomainQemuMonitorCommandFlags,
   virDomainRebootFlagValues,
   virDomainShutdownFlagValues,
+  virDomainSnapshotCreateFlags,
+  virDomainSnapshotDeleteFlags,
+  virDomainSnapshotListFlags,
+  virDomainSnapshotRevertFlags,
+  virDomainSnapshotXMLFlags,
   virDomainState,
   virDomainUndefineFlagsValues,
   virDomainXMLFlags,
@@ -127,18 +130,9 @@ export { virErrorDomain, virErrorLevel } from './protocol/error-domains.ts';
 export { virErrorNumber } from './protocol/error-numbers.ts';
 export {
   virConnectListAllSecretsFlags,
+  virConnectListAllStoragePoolsFlags,
   virSecretDefineFlags,
   virSecretUsageType,
-} from './protocol/secret-constants.ts';
-export {
-  virDomainSnapshotCreateFlags,
-  virDomainSnapshotDeleteFlags,
-  virDomainSnapshotListFlags,
-  virDomainSnapshotRevertFlags,
-  virDomainSnapshotXMLFlags,
-} from './protocol/snapshot-constants.ts';
-export {
-  virConnectListAllStoragePoolsFlags,
   virStoragePoolBuildFlags,
   virStoragePoolCreateFlags,
   virStoragePoolDefineFlags,
