@@ -17,6 +17,7 @@ import {
   startLibvirtd,
   virsh,
 } from '../harness/index.ts';
+import { byName, columns, type Comparison, fields, lines } from './virsh-output.ts';
 
 const servers = requireServers('libvirtd', 'virsh', 'qemu-system-x86_64', 'qemu-img');
 const MiB = 1024 * 1024;
@@ -33,43 +34,14 @@ interface World {
   readonly volume: StorageVolume;
 }
 
-/** One thing that both can tell. */
-interface Comparison {
-  /** The arguments of virsh. */
-  readonly virsh: string;
-  /** What of its output counts; default: all of it, without white space at both ends. */
-  readonly theirs?: (output: string) => unknown;
-  readonly ours: (world: World) => Promise<unknown>;
-}
-
-/** `Name:  value` lines, of which those named. */
-const fields =
-  (...names: readonly string[]) =>
-  (output: string): Record<string, string> =>
-    Object.fromEntries(
-      output
-        .split('\n')
-        .map((line): [string, string] => [
-          line.slice(0, line.indexOf(':')).trim(),
-          line.slice(line.indexOf(':') + 1).trim(),
-        ])
-        .filter(([name]) => names.includes(name)),
-    );
-
-const lines = (output: string): string[] => output.split('\n').filter((line) => line !== '');
-const columns = (output: string): string[][] => lines(output).map((line) => line.trim().split(/\s{2,}/));
-
 /** libvirt's words for `virDomainState`. */
 const STATES = ['no state', 'running', 'idle', 'paused', 'in shutdown', 'shut off', 'crashed', 'pmsuspended'];
 const VIR_DOMAIN_PAUSED_USER = 1;
 
-const byName = <T extends { readonly name: string }>(items: readonly T[]): T[] =>
-  [...items].sort((one, other) => one.name.localeCompare(other.name));
-
 const dotted = (version: number): string =>
   [version / 1e6, (version / 1e3) % 1e3, version % 1e3].map(Math.floor).join('.');
 
-const comparisons: readonly Comparison[] = [
+const comparisons: readonly Comparison<World>[] = [
   { virsh: 'uri', ours: ({ libvirt }) => Promise.resolve(libvirt.uri) },
   { virsh: 'hostname', ours: ({ libvirt }) => libvirt.getHostname() },
   { virsh: 'capabilities', ours: ({ libvirt }) => libvirt.getCapabilities() },
@@ -196,7 +168,7 @@ const comparisons: readonly Comparison[] = [
 ];
 
 /** Calls that both must be refused, for the same reason. */
-const refusals: readonly Comparison[] = [
+const refusals: readonly Comparison<World>[] = [
   { virsh: 'checkpoint-dumpxml paused c9', ours: ({ domain }) => domain.checkpointLookupByName('c9') },
   { virsh: 'pool-uuid nosuch', ours: ({ libvirt }) => libvirt.lookupStoragePoolByName('nosuch') },
   { virsh: 'resume idle', ours: ({ idle }) => idle.resume() },

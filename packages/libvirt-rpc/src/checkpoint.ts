@@ -1,6 +1,6 @@
 import type { CheckpointRef } from './codec/struct-types.ts';
 import type { Domain } from './domain.ts';
-import { LibvirtError } from './libvirt-error.ts';
+import { parentOrNull } from './parent.ts';
 import { backupProcedures } from './procedures/backup.ts';
 import type { CallOptions } from './rpc/pending-call.ts';
 
@@ -35,16 +35,27 @@ export class Checkpoint {
 
   /** The checkpoint before this one, or null if it is the first. */
   async getParent(options: CallOptions = {}): Promise<Checkpoint | null> {
-    const { domainCheckpointGetParent } = backupProcedures;
-    try {
-      const args = { checkpoint: this.ref, flags: 0 };
-      const { parent } = await this.domain.connection.call(domainCheckpointGetParent, args, options);
-      return new Checkpoint(this.domain, parent);
-    } catch (error) {
-      if (!(error instanceof LibvirtError && error.isNoDomainCheckpoint)) throw error;
-      // The same answer means "has no parent" and "does not exist": the second must not pass for the first.
-      await this.domain.checkpointLookupByName(this.name, options);
-      return null;
-    }
+    const { connection } = this.domain;
+    const args = { checkpoint: this.ref, flags: 0 };
+    return parentOrNull(
+      async () => {
+        const { parent } = await connection.call(backupProcedures.domainCheckpointGetParent, args, options);
+        return new Checkpoint(this.domain, parent);
+      },
+      (error) => error.isNoDomainCheckpoint,
+      () => this.domain.checkpointLookupByName(this.name, options),
+    );
+  }
+
+  /**
+   * The checkpoints whose parent this is.
+   *
+   * @param flags - `virDomainCheckpointListFlags`
+   */
+  async listAllChildren(flags = 0, options: CallOptions = {}): Promise<Checkpoint[]> {
+    const args = { checkpoint: this.ref, needResults: 1, flags };
+    const { domainCheckpointListAllChildren } = backupProcedures;
+    const { checkpoints } = await this.domain.connection.call(domainCheckpointListAllChildren, args, options);
+    return checkpoints.map((checkpoint) => new Checkpoint(this.domain, checkpoint));
   }
 }

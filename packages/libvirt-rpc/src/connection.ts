@@ -5,9 +5,11 @@ import type {
   SecretRef,
   StoragePoolRef,
 } from './codec/struct-types.ts';
+import { type TypedValue, typedParameterMap } from './codec/typed-parameter.ts';
 import { Domain } from './domain.ts';
 import { domainEvent, type DomainEventKind, type DomainEvents } from './events/domain-event.ts';
 import { eventFields } from './events/event-fields.ts';
+import type { DomainEventsOptions, QemuMonitorEventsOptions } from './events/event-options.ts';
 import type { EventStream } from './events/event-stream.ts';
 import { EventStreams } from './events/event-streams.ts';
 import {
@@ -19,31 +21,27 @@ import {
   type SecretEvents,
   type StoragePoolEvents,
 } from './events/object-event.ts';
+import { HostQueries } from './host-queries.ts';
 import { connectProcedures } from './procedures/connect.ts';
 import { domainProcedures } from './procedures/domain.ts';
 import { events } from './procedures/events.ts';
+import { listProcedures } from './procedures/list.ts';
 import type { RawEvent } from './events/event-router.ts';
 import type { ArgsOf, Procedure, ReplyOf } from './procedures/row.ts';
 import type { CallOptions } from './rpc/pending-call.ts';
 import type { CloseInfo } from './rpc/close-info.ts';
 import type { RpcSession } from './rpc/session.ts';
+import { Secret } from './secret.ts';
 import { StoragePool } from './storage-pool.ts';
+import { StorageVolume } from './storage-volume.ts';
 import { type OpenSession, StreamSessions } from './streams/stream-session.ts';
+import { secretProcedures } from './procedures/secret.ts';
 import { storageProcedures } from './procedures/storage.ts';
-import { safeNumber } from './safe-number.ts';
 
-export interface DomainEventsOptions {
-  /** Only events of this domain; default: of all. */
-  readonly domain?: Domain;
-  /** Ends the stream with the signal's reason. */
-  readonly signal?: AbortSignal;
-}
-
-export interface QemuMonitorEventsOptions extends DomainEventsOptions {
-  /** The event's name, such as `RTC_CHANGE`; default: every event. */
-  readonly event?: string;
-  /** virConnectDomainQemuMonitorEventRegisterFlags: 1 `event` is a regular expression, 2 without regard to case. */
-  readonly flags?: number;
+/** Statistics of a domain, by names such as `state.state` and `block.0.rd.bytes`. */
+export interface DomainStats {
+  readonly domain: Domain;
+  readonly params: Map<string, TypedValue>;
 }
 
 export interface ConnectionLimits {
@@ -59,7 +57,7 @@ export interface ConnectionLimits {
  * fails does not harm its neighbours. Nothing is retried, and what runs in the daemon, such as a backup job,
  * outlives the connection.
  */
-export class Connection implements AsyncDisposable {
+export class Connection extends HostQueries implements AsyncDisposable {
   /** The URI that `connect` was given. */
   readonly uri: string;
   /** Resolves, never rejects, when the connection has ended. */
@@ -72,6 +70,7 @@ export class Connection implements AsyncDisposable {
 
   /** Use `connect`. */
   constructor(uri: string, session: RpcSession, limits: ConnectionLimits, openSession: OpenSession) {
+    super();
     this.uri = uri;
     this.closed = session.closed;
     this.#session = session;
@@ -92,7 +91,11 @@ export class Connection implements AsyncDisposable {
    * @throws LibvirtError (the daemon answered with an error), LibvirtUsageError (nothing was sent),
    * LibvirtTimeoutError, LibvirtProtocolError, LibvirtConnectionClosedError, or the signal's reason
    */
-  call<P extends Procedure>(procedure: P, args: ArgsOf<P>, options: CallOptions = {}): Promise<ReplyOf<P>> {
+  override call<P extends Procedure>(
+    procedure: P,
+    args: ArgsOf<P>,
+    options: CallOptions = {},
+  ): Promise<ReplyOf<P>> {
     return this.#session.call(procedure, args, options);
   }
 
@@ -101,6 +104,28 @@ export class Connection implements AsyncDisposable {
     const args = { needResults: 1, flags };
     const { domains } = await this.call(connectProcedures.connectListAllDomains, args, options);
     return domains.map((dom) => this.#domain(dom));
+  }
+
+  /**
+   * Statistics of the domains that the filters permit, in one call.
+   *
+   * @param stats - `virDomainStatsTypes`
+   * @param flags - `virConnectGetAllDomainStatsFlags`
+   */
+  getAllDomainStats(stats = 0, flags = 0, options: CallOptions = {}): Promise<DomainStats[]> {
+    return this.#domainStats([], stats, flags, options);
+  }
+
+  /** As `getAllDomainStats`, of these domains. */
+  async domainListGetStats(
+    domains: readonly Domain[],
+    stats = 0,
+    flags = 0,
+    options: CallOptions = {},
+  ): Promise<DomainStats[]> {
+    const doms = domains.map(({ ref }) => ref);
+    // To the daemon an empty list means all domains.
+    return doms.length === 0 ? [] : this.#domainStats(doms, stats, flags, options);
   }
 
   /** `isNoDomain` of the error tells that there is none. */
@@ -116,11 +141,6 @@ export class Connection implements AsyncDisposable {
   /** @param id - of a running domain */
   async lookupDomainById(id: number, options: CallOptions = {}): Promise<Domain> {
     return this.#domain((await this.call(domainProcedures.domainLookupById, { id }, options)).dom);
-  }
-
-  async lookupStoragePoolByName(name: string, options: CallOptions = {}): Promise<StoragePool> {
-    const { pool } = await this.call(storageProcedures.storagePoolLookupByName, { name }, options);
-    return new StoragePool(this, pool);
   }
 
   /**
@@ -144,36 +164,105 @@ export class Connection implements AsyncDisposable {
     return this.#domain((await this.call(domainProcedures.domainCreateXml, args, options)).dom);
   }
 
-  /** The daemon's libvirt: major * 1,000,000 + minor * 1,000 + release. */
-  async getLibVersion(options: CallOptions = {}): Promise<number> {
-    const { libVer } = await this.call(connectProcedures.connectGetLibVersion, {}, options);
-    return safeNumber(libVer, 'the version of libvirt');
+  /** @param flags - `virConnectListAllStoragePoolsFlags` */
+  async listAllStoragePools(flags = 0, options: CallOptions = {}): Promise<StoragePool[]> {
+    const args = { needResults: 1, flags };
+    const { pools } = await this.call(listProcedures.connectListAllStoragePools, args, options);
+    return pools.map((pool) => new StoragePool(this, pool));
   }
 
-  /** The hypervisor: major * 1,000,000 + minor * 1,000 + release. */
-  async getVersion(options: CallOptions = {}): Promise<number> {
-    const { hvVer } = await this.call(connectProcedures.connectGetVersion, {}, options);
-    return safeNumber(hvVer, 'the version of the hypervisor');
+  /** `isNoStoragePool` of the error tells that there is none. */
+  async lookupStoragePoolByName(name: string, options: CallOptions = {}): Promise<StoragePool> {
+    const { pool } = await this.call(storageProcedures.storagePoolLookupByName, { name }, options);
+    return new StoragePool(this, pool);
   }
 
-  /** The driver, such as `QEMU`. */
-  async getType(options: CallOptions = {}): Promise<string> {
-    return (await this.call(connectProcedures.connectGetType, {}, options)).type;
+  /** @param uuid - with or without hyphens */
+  async lookupStoragePoolByUuid(uuid: string, options: CallOptions = {}): Promise<StoragePool> {
+    const { pool } = await this.call(storageProcedures.storagePoolLookupByUuid, { uuid }, options);
+    return new StoragePool(this, pool);
   }
 
-  /** Of the daemon's host. */
-  async getHostname(options: CallOptions = {}): Promise<string> {
-    return (await this.call(connectProcedures.connectGetHostname, {}, options)).hostname;
+  /** @param path - of the folder or device that holds its volumes */
+  async lookupStoragePoolByTargetPath(path: string, options: CallOptions = {}): Promise<StoragePool> {
+    const { pool } = await this.call(storageProcedures.storagePoolLookupByTargetPath, { path }, options);
+    return new StoragePool(this, pool);
   }
 
-  /** As the daemon names itself. */
-  async getUri(options: CallOptions = {}): Promise<string> {
-    return (await this.call(connectProcedures.connectGetUri, {}, options)).uri;
+  /** The pool that a volume is in. */
+  async lookupStoragePoolByVolume(volume: StorageVolume, options: CallOptions = {}): Promise<StoragePool> {
+    const args = { vol: volume.ref };
+    const { pool } = await this.call(storageProcedures.storagePoolLookupByVolume, args, options);
+    return new StoragePool(this, pool);
   }
 
-  /** Of host and hypervisor, as XML. */
-  async getCapabilities(options: CallOptions = {}): Promise<string> {
-    return (await this.call(connectProcedures.connectGetCapabilities, {}, options)).capabilities;
+  /**
+   * Defines a persistent pool, or changes the definition of one.
+   *
+   * @param flags - `virStoragePoolDefineFlags`
+   */
+  async storagePoolDefineXml(xml: string, flags = 0, options: CallOptions = {}): Promise<StoragePool> {
+    const { pool } = await this.call(storageProcedures.storagePoolDefineXml, { xml, flags }, options);
+    return new StoragePool(this, pool);
+  }
+
+  /**
+   * Starts a pool that is forgotten when it is stopped.
+   *
+   * @param flags - `virStoragePoolCreateFlags`
+   */
+  async storagePoolCreateXml(xml: string, flags = 0, options: CallOptions = {}): Promise<StoragePool> {
+    const { pool } = await this.call(storageProcedures.storagePoolCreateXml, { xml, flags }, options);
+    return new StoragePool(this, pool);
+  }
+
+  /** `isNoStorageVol` of the error tells that there is none. */
+  async lookupStorageVolByKey(key: string, options: CallOptions = {}): Promise<StorageVolume> {
+    const { vol } = await this.call(storageProcedures.storageVolLookupByKey, { key }, options);
+    return new StorageVolume(this, vol);
+  }
+
+  /** @param path - of the volume on the host, in any pool that is active */
+  async lookupStorageVolByPath(path: string, options: CallOptions = {}): Promise<StorageVolume> {
+    const { vol } = await this.call(storageProcedures.storageVolLookupByPath, { path }, options);
+    return new StorageVolume(this, vol);
+  }
+
+  /** @param flags - `virConnectListAllSecretsFlags` */
+  async listAllSecrets(flags = 0, options: CallOptions = {}): Promise<Secret[]> {
+    const args = { needResults: 1, flags };
+    const { secrets } = await this.call(listProcedures.connectListAllSecrets, args, options);
+    return secrets.map((secret) => new Secret(this, secret));
+  }
+
+  /**
+   * `isNoSecret` of the error tells that there is none.
+   *
+   * @param uuid - with or without hyphens
+   */
+  async lookupSecretByUuid(uuid: string, options: CallOptions = {}): Promise<Secret> {
+    return new Secret(this, (await this.call(secretProcedures.secretLookupByUuid, { uuid }, options)).secret);
+  }
+
+  /**
+   * @param usageType - `virSecretUsageType`
+   * @param usageId - such as the path of a volume
+   */
+  async lookupSecretByUsage(usageType: number, usageId: string, options: CallOptions = {}): Promise<Secret> {
+    const args = { usageType, usageID: usageId };
+    return new Secret(this, (await this.call(secretProcedures.secretLookupByUsage, args, options)).secret);
+  }
+
+  /**
+   * Defines a secret, without its value, or changes the definition of one.
+   *
+   * @param flags - `virSecretDefineFlags`
+   */
+  async secretDefineXml(xml: string, flags = 0, options: CallOptions = {}): Promise<Secret> {
+    return new Secret(
+      this,
+      (await this.call(secretProcedures.secretDefineXml, { xml, flags }, options)).secret,
+    );
   }
 
   /**
@@ -282,6 +371,20 @@ export class Connection implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  async #domainStats(
+    doms: readonly DomainRef[],
+    stats: number,
+    flags: number,
+    options: CallOptions,
+  ): Promise<DomainStats[]> {
+    const args = { doms, stats, flags };
+    const { retStats } = await this.call(connectProcedures.connectGetAllDomainStats, args, options);
+    return retStats.map(({ dom, params }) => ({
+      domain: this.#domain(dom),
+      params: typedParameterMap(params),
+    }));
   }
 
   #domain(ref: DomainRef): Domain {

@@ -1,33 +1,13 @@
-import type { Readable } from 'node:stream';
 import { Checkpoint } from './checkpoint.ts';
-import type { DomainRef } from './codec/struct-types.ts';
 import { type TypedValue, typedParameterMap } from './codec/typed-parameter.ts';
-import type { Connection } from './connection.ts';
+import { DomainBlocks } from './domain-blocks.ts';
 import { backupProcedures } from './procedures/backup.ts';
+import { domainConfigProcedures } from './procedures/domain-config.ts';
 import { domainProcedures } from './procedures/domain.ts';
-import { storageProcedures } from './procedures/storage.ts';
+import { snapshotProcedures } from './procedures/snapshot.ts';
 import type { ReplyOf } from './procedures/row.ts';
 import type { CallOptions } from './rpc/pending-call.ts';
-import { safeNumber, wireInteger } from './safe-number.ts';
-import { openDownload } from './streams/download.ts';
-
-/** What a domain does and why. */
-export interface DomainState {
-  /** One of `virDomainState`. */
-  readonly state: number;
-  /** Its meaning depends on `state`. */
-  readonly reason: number;
-}
-
-export interface DomainInfo {
-  /** One of `virDomainState`. */
-  readonly state: number;
-  readonly maxMemoryKiB: number;
-  readonly memoryKiB: number;
-  readonly virtualCpus: number;
-  /** CPU time used, in nanoseconds. */
-  readonly cpuTimeNs: bigint;
-}
+import { Snapshot } from './snapshot.ts';
 
 /** Progress of the current job; times in milliseconds, the rest in bytes. */
 export type JobInfo = ReplyOf<typeof backupProcedures.domainGetJobInfo>;
@@ -38,122 +18,78 @@ export interface JobStats {
   readonly params: Map<string, TypedValue>;
 }
 
-export interface Screenshot {
-  /** Such as `image/x-portable-pixmap`. */
-  readonly mimeType: string | null;
-  readonly data: Readable;
-}
-
-/** Sizes of a disk in bytes. */
-export interface BlockInfo {
-  /** In use by the domain: the highest offset written, where the format knows it. */
-  readonly allocation: number;
-  /** What the guest sees. */
-  readonly capacity: number;
-  /** Of the file or device on the host. */
-  readonly physical: number;
-}
-
 /**
  * A domain of a connection. Its UUID is what names it to the daemon; the object holds no resource.
  *
  * Every method calls one procedure and rejects with LibvirtError if the daemon answers with an error, or as
  * `Connection.call` does. XML goes in and out as strings.
  */
-export class Domain {
-  readonly connection: Connection;
-  #ref: DomainRef;
-
-  /** Use `Connection.lookupDomainByName` and the like. */
-  constructor(connection: Connection, ref: DomainRef) {
-    this.connection = connection;
-    this.#ref = ref;
-  }
-
-  get name(): string {
-    return this.#ref.name;
-  }
-
-  /** In canonical form. */
-  get uuid(): string {
-    return this.#ref.uuid;
-  }
-
-  /** As it was when the daemon last named the domain; -1: inactive. */
-  get id(): number {
-    return this.#ref.id;
-  }
-
-  /** What `Connection.call` wants for an argument of type `domain`. */
-  get ref(): DomainRef {
-    return this.#ref;
-  }
-
+export class Domain extends DomainBlocks {
   /** @param flags - `virDomainXMLFlags` */
   async getXmlDesc(flags = 0, options: CallOptions = {}): Promise<string> {
-    const args = { dom: this.#ref, flags };
+    const args = { dom: this.ref, flags };
     return (await this.connection.call(domainProcedures.domainGetXmlDesc, args, options)).xml;
   }
 
-  async getState(options: CallOptions = {}): Promise<DomainState> {
-    return this.connection.call(domainProcedures.domainGetState, { dom: this.#ref, flags: 0 }, options);
-  }
-
-  async getInfo(options: CallOptions = {}): Promise<DomainInfo> {
-    const info = await this.connection.call(domainProcedures.domainGetInfo, { dom: this.#ref }, options);
-    return {
-      state: info.state,
-      maxMemoryKiB: safeNumber(info.maxMem, 'maximum memory'),
-      memoryKiB: safeNumber(info.memory, 'memory'),
-      virtualCpus: info.nrVirtCpu,
-      cpuTimeNs: info.cpuTime,
-    };
-  }
-
-  async isActive(options: CallOptions = {}): Promise<boolean> {
-    return (await this.connection.call(domainProcedures.domainIsActive, { dom: this.#ref }, options)).active;
-  }
-
-  async isPersistent(options: CallOptions = {}): Promise<boolean> {
-    const { domainIsPersistent } = domainProcedures;
-    return (await this.connection.call(domainIsPersistent, { dom: this.#ref }, options)).persistent;
+  /**
+   * A description, a title, or an element of your own; `isNoDomainMetadata` of the error tells that there is none.
+   *
+   * @param type - `virDomainMetadataType`
+   * @param uri - the element's namespace; null for the other types
+   * @param flags - `virDomainModificationImpact`
+   */
+  async getMetadata(
+    type: number,
+    uri: string | null = null,
+    flags = 0,
+    options: CallOptions = {},
+  ): Promise<string> {
+    const args = { dom: this.ref, type, uri, flags };
+    return (await this.connection.call(domainConfigProcedures.domainGetMetadata, args, options)).metadata;
   }
 
   /**
-   * Starts the domain.
-   *
-   * @param flags - `virDomainCreateFlags`
+   * @param type - `virDomainMetadataType`
+   * @param metadata - text, or the element as XML; null: removes it
+   * @param key - the element's namespace prefix; null for the other types
+   * @param uri - the element's namespace; null for the other types
+   * @param flags - `virDomainModificationImpact`
    */
-  async create(flags = 0, options: CallOptions = {}): Promise<void> {
-    const { domainCreateWithFlags } = domainProcedures;
-    this.#ref = (await this.connection.call(domainCreateWithFlags, { dom: this.#ref, flags }, options)).dom;
-  }
-
-  async suspend(options: CallOptions = {}): Promise<void> {
-    await this.connection.call(domainProcedures.domainSuspend, { dom: this.#ref }, options);
-  }
-
-  async resume(options: CallOptions = {}): Promise<void> {
-    await this.connection.call(domainProcedures.domainResume, { dom: this.#ref }, options);
-  }
-
-  /** Asks the guest to shut down; returns before it has. */
-  async shutdown(options: CallOptions = {}): Promise<void> {
-    await this.connection.call(domainProcedures.domainShutdown, { dom: this.#ref }, options);
+  async setMetadata(
+    type: number,
+    metadata: string | null,
+    key: string | null = null,
+    uri: string | null = null,
+    flags = 0,
+    options: CallOptions = {},
+  ): Promise<void> {
+    const args = { dom: this.ref, type, metadata, key, uri, flags };
+    await this.connection.call(domainConfigProcedures.domainSetMetadata, args, options);
   }
 
   /**
-   * Ends the domain as if its power was cut.
-   *
-   * @param flags - `virDomainDestroyFlagsValues`
+   * @param xml - the device, such as `<disk>`
+   * @param flags - `virDomainDeviceModifyFlags`
    */
-  async destroy(flags = 0, options: CallOptions = {}): Promise<void> {
-    await this.connection.call(domainProcedures.domainDestroyFlags, { dom: this.#ref, flags }, options);
+  async attachDeviceFlags(xml: string, flags = 0, options: CallOptions = {}): Promise<void> {
+    const args = { dom: this.ref, xml, flags };
+    await this.connection.call(domainConfigProcedures.domainAttachDeviceFlags, args, options);
   }
 
-  /** @param flags - `virDomainUndefineFlagsValues` */
-  async undefine(flags = 0, options: CallOptions = {}): Promise<void> {
-    await this.connection.call(domainProcedures.domainUndefineFlags, { dom: this.#ref, flags }, options);
+  /**
+   * Takes a device away. Of a running domain that only asks the guest: the event `deviceRemoved` tells when it is gone.
+   *
+   * @param flags - `virDomainDeviceModifyFlags`
+   */
+  async detachDeviceFlags(xml: string, flags = 0, options: CallOptions = {}): Promise<void> {
+    const args = { dom: this.ref, xml, flags };
+    await this.connection.call(domainConfigProcedures.domainDetachDeviceFlags, args, options);
+  }
+
+  /** @param flags - `virDomainDeviceModifyFlags` */
+  async updateDeviceFlags(xml: string, flags = 0, options: CallOptions = {}): Promise<void> {
+    const args = { dom: this.ref, xml, flags };
+    await this.connection.call(domainConfigProcedures.domainUpdateDeviceFlags, args, options);
   }
 
   /**
@@ -169,13 +105,13 @@ export class Domain {
     flags = 0,
     options: CallOptions = {},
   ): Promise<void> {
-    const args = { dom: this.#ref, backupXml, checkpointXml: checkpointXml ?? null, flags };
+    const args = { dom: this.ref, backupXml, checkpointXml: checkpointXml ?? null, flags };
     await this.connection.call(backupProcedures.domainBackupBegin, args, options);
   }
 
   /** The running backup; `isNoDomainBackup` of the error tells that there is none. */
   async backupGetXmlDesc(flags = 0, options: CallOptions = {}): Promise<string> {
-    const args = { dom: this.#ref, flags };
+    const args = { dom: this.ref, flags };
     return (await this.connection.call(backupProcedures.domainBackupGetXmlDesc, args, options)).xml;
   }
 
@@ -187,12 +123,12 @@ export class Domain {
    */
   async abortJob(flags = 0, options: CallOptions = {}): Promise<void> {
     const { domainAbortJob, domainAbortJobFlags } = backupProcedures;
-    if (flags === 0) await this.connection.call(domainAbortJob, { dom: this.#ref }, options);
-    else await this.connection.call(domainAbortJobFlags, { dom: this.#ref, flags }, options);
+    if (flags === 0) await this.connection.call(domainAbortJob, { dom: this.ref }, options);
+    else await this.connection.call(domainAbortJobFlags, { dom: this.ref, flags }, options);
   }
 
   async getJobInfo(options: CallOptions = {}): Promise<JobInfo> {
-    return this.connection.call(backupProcedures.domainGetJobInfo, { dom: this.#ref }, options);
+    return this.connection.call(backupProcedures.domainGetJobInfo, { dom: this.ref }, options);
   }
 
   /**
@@ -201,14 +137,14 @@ export class Domain {
    * @param flags - `virDomainGetJobStatsFlags`
    */
   async getJobStats(flags = 0, options: CallOptions = {}): Promise<JobStats> {
-    const args = { dom: this.#ref, flags };
+    const args = { dom: this.ref, flags };
     const { type, params } = await this.connection.call(backupProcedures.domainGetJobStats, args, options);
     return { type, params: typedParameterMap(params) };
   }
 
   /** @param flags - `virDomainCheckpointCreateFlags` */
   async checkpointCreateXml(xml: string, flags = 0, options: CallOptions = {}): Promise<Checkpoint> {
-    const args = { dom: this.#ref, xmlDesc: xml, flags };
+    const args = { dom: this.ref, xmlDesc: xml, flags };
     const { checkpoint } = await this.connection.call(
       backupProcedures.domainCheckpointCreateXml,
       args,
@@ -219,7 +155,7 @@ export class Domain {
 
   /** @param flags - `virDomainCheckpointListFlags` */
   async listAllCheckpoints(flags = 0, options: CallOptions = {}): Promise<Checkpoint[]> {
-    const args = { dom: this.#ref, needResults: 1, flags };
+    const args = { dom: this.ref, needResults: 1, flags };
     const { checkpoints } = await this.connection.call(
       backupProcedures.domainListAllCheckpoints,
       args,
@@ -230,7 +166,7 @@ export class Domain {
 
   /** `isNoDomainCheckpoint` of the error tells that there is none of this name. */
   async checkpointLookupByName(name: string, options: CallOptions = {}): Promise<Checkpoint> {
-    const args = { dom: this.#ref, name, flags: 0 };
+    const args = { dom: this.ref, name, flags: 0 };
     const { domainCheckpointLookupByName } = backupProcedures;
     return new Checkpoint(
       this,
@@ -239,95 +175,53 @@ export class Domain {
   }
 
   /**
-   * Freezes file systems through the guest agent. Waits as long as the agent does: see
-   * `agentSetResponseTimeout`.
+   * Makes a snapshot. An external one is an overlay on every disk, which takes what is written from then on.
    *
-   * @param mountpoints - all, if empty
-   * @returns how many were frozen
+   * @param flags - `virDomainSnapshotCreateFlags`
    */
-  async fsFreeze(mountpoints: readonly string[] = [], options: CallOptions = {}): Promise<number> {
-    const args = { dom: this.#ref, mountpoints, flags: 0 };
-    return (await this.connection.call(domainProcedures.domainFsfreeze, args, options)).filesystems;
+  async snapshotCreateXml(xml: string, flags = 0, options: CallOptions = {}): Promise<Snapshot> {
+    const args = { dom: this.ref, xmlDesc: xml, flags };
+    const { snap } = await this.connection.call(snapshotProcedures.domainSnapshotCreateXml, args, options);
+    return new Snapshot(this, snap);
   }
 
-  /** Thaws what `fsFreeze` froze; returns how many. */
-  async fsThaw(mountpoints: readonly string[] = [], options: CallOptions = {}): Promise<number> {
-    const args = { dom: this.#ref, mountpoints, flags: 0 };
-    return (await this.connection.call(domainProcedures.domainFsthaw, args, options)).filesystems;
-  }
-
-  /** @param seconds - or one of `virDomainAgentResponseTimeoutValues` */
-  async agentSetResponseTimeout(seconds: number, options: CallOptions = {}): Promise<void> {
-    const args = { dom: this.#ref, timeout: seconds, flags: 0 };
-    await this.connection.call(domainProcedures.domainAgentSetResponseTimeout, args, options);
-  }
-
-  /**
-   * Sends a command to the guest agent, such as `{"execute":"guest-ping"}`, and returns its answer.
-   *
-   * @param timeoutSeconds - as for `agentSetResponseTimeout`; default: the daemon's default
-   */
-  async agentCommand(
-    command: string,
-    timeoutSeconds = -1,
-    flags = 0,
-    options: CallOptions = {},
-  ): Promise<string | null> {
-    const args = { dom: this.#ref, cmd: command, timeout: timeoutSeconds, flags };
-    return (await this.connection.call(domainProcedures.qemuDomainAgentCommand, args, options)).result;
-  }
-
-  /**
-   * Sends a command to QEMU's monitor and returns its answer, also where that is an error of QMP's.
-   *
-   * @param flags - `virDomainQemuMonitorCommandFlags`
-   */
-  async monitorCommand(command: string, flags = 0, options: CallOptions = {}): Promise<string> {
-    const args = { dom: this.#ref, cmd: command, flags };
-    return (await this.connection.call(domainProcedures.qemuDomainMonitorCommand, args, options)).result;
-  }
-
-  /** @param path - of the image, or the target name such as `vda` */
-  async getBlockInfo(path: string, options: CallOptions = {}): Promise<BlockInfo> {
-    const args = { dom: this.#ref, path, flags: 0 };
-    const info = await this.connection.call(domainProcedures.domainGetBlockInfo, args, options);
-    return {
-      allocation: safeNumber(info.allocation, 'allocation'),
-      capacity: safeNumber(info.capacity, 'capacity'),
-      physical: safeNumber(info.physical, 'physical size'),
-    };
-  }
-
-  /**
-   * Sets the size of a disk of a running domain.
-   *
-   * @param size - in KiB, or in bytes with the flag `VIR_DOMAIN_BLOCK_RESIZE_BYTES`
-   */
-  async blockResize(
-    disk: string,
-    size: number | bigint,
-    flags = 0,
-    options: CallOptions = {},
-  ): Promise<void> {
-    const args = { dom: this.#ref, disk, size: wireInteger(size, 'size'), flags };
-    await this.connection.call(domainProcedures.domainBlockResize, args, options);
-  }
-
-  /**
-   * A picture of the screen, such as a PPM or PNG file, over a connection of its own.
-   *
-   * @param screen - the number of the screen, where there are several
-   */
-  async screenshot(screen = 0, options: CallOptions = {}): Promise<Screenshot> {
-    const args = { dom: this.#ref, screen, flags: 0 };
-    const { domainScreenshot } = storageProcedures;
-    const { reply, readable } = await openDownload(
-      this.connection.streams,
-      domainScreenshot,
+  /** @param flags - `virDomainSnapshotListFlags` */
+  async listAllSnapshots(flags = 0, options: CallOptions = {}): Promise<Snapshot[]> {
+    const args = { dom: this.ref, needResults: 1, flags };
+    const { snapshots } = await this.connection.call(
+      snapshotProcedures.domainListAllSnapshots,
       args,
-      'zeroes',
       options,
     );
-    return { mimeType: reply.mime, data: readable };
+    return snapshots.map((snapshot) => new Snapshot(this, snapshot));
+  }
+
+  /** `isNoDomainSnapshot` of the error tells that there is none of this name. */
+  async snapshotLookupByName(name: string, options: CallOptions = {}): Promise<Snapshot> {
+    const args = { dom: this.ref, name, flags: 0 };
+    const { snap } = await this.connection.call(snapshotProcedures.domainSnapshotLookupByName, args, options);
+    return new Snapshot(this, snap);
+  }
+
+  /** The snapshot that the domain goes on from; `isNoDomainSnapshot` of the error tells that there is none. */
+  async snapshotCurrent(options: CallOptions = {}): Promise<Snapshot> {
+    const args = { dom: this.ref, flags: 0 };
+    const { snap } = await this.connection.call(snapshotProcedures.domainSnapshotCurrent, args, options);
+    return new Snapshot(this, snap);
+  }
+
+  async hasCurrentSnapshot(options: CallOptions = {}): Promise<boolean> {
+    const args = { dom: this.ref, flags: 0 };
+    return (await this.connection.call(snapshotProcedures.domainHasCurrentSnapshot, args, options)).result;
+  }
+
+  /**
+   * Puts the domain back to what it was; what has been written since is lost.
+   *
+   * @param flags - `virDomainSnapshotRevertFlags`
+   */
+  async revertToSnapshot(snapshot: Snapshot, flags = 0, options: CallOptions = {}): Promise<void> {
+    const args = { snap: snapshot.ref, flags };
+    await this.connection.call(snapshotProcedures.domainRevertToSnapshot, args, options);
   }
 }

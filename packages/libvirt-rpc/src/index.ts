@@ -31,17 +31,12 @@ export type {
 } from './codec/struct-types.ts';
 export { type TypedParameter, typedParameterMap, type TypedValue } from './codec/typed-parameter.ts';
 export { connect, type ConnectOptions } from './connect.ts';
-export { Connection, type DomainEventsOptions, type QemuMonitorEventsOptions } from './connection.ts';
+export { Connection, type DomainStats } from './connection.ts';
 export type { CallTrace, ConnectTrace } from './diagnostics.ts';
-export {
-  type BlockInfo,
-  Domain,
-  type DomainInfo,
-  type DomainState,
-  type JobInfo,
-  type JobStats,
-  type Screenshot,
-} from './domain.ts';
+export { Domain, type JobInfo, type JobStats } from './domain.ts';
+export type { BlockInfo, BlockJobInfo, BlockStats, DomainBlocks } from './domain-blocks.ts';
+export type { DomainGuest, Screenshot } from './domain-guest.ts';
+export type { DomainControlInfo, DomainInfo, DomainLifecycle, DomainState } from './domain-lifecycle.ts';
 export {
   type AuthFailureReason,
   LibvirtAuthError,
@@ -63,6 +58,7 @@ export type {
   LifecycleEvent,
   TunableEvent,
 } from './events/domain-event.ts';
+export type { DomainEventsOptions, QemuMonitorEventsOptions } from './events/event-options.ts';
 export { EventStream } from './events/event-stream.ts';
 export type {
   ConnectionClosedEvent,
@@ -72,41 +68,90 @@ export type {
   SecretEvents,
   StoragePoolEvents,
 } from './events/object-event.ts';
+export type { HostQueries, HypervisorChoice, NodeInfo } from './host-queries.ts';
 export { LibvirtError, type VirError } from './libvirt-error.ts';
 export { procedures } from './procedures/procedures.ts';
 export type { ArgsOf, Procedure, ReplyOf } from './procedures/row.ts';
-export { virTypedParameterType } from './protocol/constants.ts';
+export {
+  virConnectBaselineCPUFlags,
+  virConnectCompareCPUFlags,
+  virConnectGetAllDomainStatsFlags,
+  virCPUCompareResult,
+  virDomainStatsTypes,
+  virTypedParameterType,
+} from './protocol/constants.ts';
 export {
   virConnectDomainEventBlockJobStatus,
   virConnectListAllDomainsFlags,
   virDomainAbortJobFlagsValues,
   virDomainAgentResponseTimeoutValues,
   virDomainBackupBeginFlags,
+  virDomainBlockCommitFlags,
+  virDomainBlockCopyFlags,
+  virDomainBlockJobAbortFlags,
+  virDomainBlockJobInfoFlags,
+  virDomainBlockJobSetSpeedFlags,
   virDomainBlockJobType,
+  virDomainBlockPullFlags,
+  virDomainBlockRebaseFlags,
   virDomainBlockResizeFlags,
   virDomainCheckpointCreateFlags,
   virDomainCheckpointDeleteFlags,
   virDomainCheckpointListFlags,
   virDomainCheckpointXMLFlags,
+  virDomainControlErrorReason,
+  virDomainControlState,
   virDomainCreateFlags,
   virDomainDefineFlags,
   virDomainDestroyFlagsValues,
+  virDomainDeviceModifyFlags,
+  virDomainDiskErrorCode,
   virDomainEventID,
   virDomainEventType,
   virDomainGetJobStatsFlags,
+  virDomainGuestInfoTypes,
   virDomainJobOperation,
   virDomainJobType,
+  virDomainMetadataType,
+  virDomainModificationImpact,
   virDomainQemuMonitorCommandFlags,
+  virDomainRebootFlagValues,
+  virDomainShutdownFlagValues,
+  virDomainSnapshotCreateFlags,
+  virDomainSnapshotDeleteFlags,
+  virDomainSnapshotListFlags,
+  virDomainSnapshotRevertFlags,
+  virDomainSnapshotXMLFlags,
   virDomainState,
   virDomainUndefineFlagsValues,
   virDomainXMLFlags,
 } from './protocol/domain-constants.ts';
 export { virErrorDomain, virErrorLevel } from './protocol/error-domains.ts';
 export { virErrorNumber } from './protocol/error-numbers.ts';
+export {
+  virConnectListAllSecretsFlags,
+  virConnectListAllStoragePoolsFlags,
+  virSecretDefineFlags,
+  virSecretUsageType,
+  virStoragePoolBuildFlags,
+  virStoragePoolCreateFlags,
+  virStoragePoolDefineFlags,
+  virStoragePoolDeleteFlags,
+  virStoragePoolState,
+  virStorageVolCreateFlags,
+  virStorageVolDeleteFlags,
+  virStorageVolInfoFlags,
+  virStorageVolResizeFlags,
+  virStorageVolType,
+  virStorageVolWipeAlgorithm,
+  virStorageXMLFlags,
+} from './protocol/storage-constants.ts';
 export type { KeepaliveOptions } from './rpc/keepalive.ts';
 export type { CallOptions } from './rpc/pending-call.ts';
 export type { CloseInfo } from './rpc/close-info.ts';
-export { StoragePool } from './storage-pool.ts';
+export { Secret } from './secret.ts';
+export { Snapshot } from './snapshot.ts';
+export { StoragePool, type StoragePoolInfo } from './storage-pool.ts';
 export {
   StorageVolume,
   type StorageVolumeInfo,

@@ -22,6 +22,11 @@ const plain: VirError = {
 const PREDICATES = [
   'isNoDomain',
   'isNoDomainCheckpoint',
+  'isNoDomainSnapshot',
+  'isNoDomainMetadata',
+  'isNoStoragePool',
+  'isNoStorageVol',
+  'isNoSecret',
   'isNoDomainBackup',
   'isCheckpointInconsistent',
   'isJobLockTimeout',
@@ -34,6 +39,11 @@ describe('LibvirtError', () => {
   test.each<[number, string, (typeof PREDICATES)[number] | undefined]>([
     [42, 'VIR_ERR_NO_DOMAIN', 'isNoDomain'],
     [103, 'VIR_ERR_NO_DOMAIN_CHECKPOINT', 'isNoDomainCheckpoint'],
+    [72, 'VIR_ERR_NO_DOMAIN_SNAPSHOT', 'isNoDomainSnapshot'],
+    [80, 'VIR_ERR_NO_DOMAIN_METADATA', 'isNoDomainMetadata'],
+    [49, 'VIR_ERR_NO_STORAGE_POOL', 'isNoStoragePool'],
+    [50, 'VIR_ERR_NO_STORAGE_VOL', 'isNoStorageVol'],
+    [66, 'VIR_ERR_NO_SECRET', 'isNoSecret'],
     [104, 'VIR_ERR_NO_DOMAIN_BACKUP', 'isNoDomainBackup'],
     [109, 'VIR_ERR_CHECKPOINT_INCONSISTENT', 'isCheckpointInconsistent'],
     [68, 'VIR_ERR_OPERATION_TIMEOUT', 'isJobLockTimeout'],

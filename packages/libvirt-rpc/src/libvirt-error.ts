@@ -121,6 +121,31 @@ export class LibvirtError extends LibvirtFailure {
     return this.errorNumber === virErrorNumber.VIR_ERR_NO_DOMAIN_CHECKPOINT;
   }
 
+  /** There is no such snapshot; also for a missing parent, or a missing current one. */
+  get isNoDomainSnapshot(): boolean {
+    return this.errorNumber === virErrorNumber.VIR_ERR_NO_DOMAIN_SNAPSHOT;
+  }
+
+  /** The domain has no such metadata. */
+  get isNoDomainMetadata(): boolean {
+    return this.errorNumber === virErrorNumber.VIR_ERR_NO_DOMAIN_METADATA;
+  }
+
+  /** There is no such storage pool. */
+  get isNoStoragePool(): boolean {
+    return this.errorNumber === virErrorNumber.VIR_ERR_NO_STORAGE_POOL;
+  }
+
+  /** There is no such volume. */
+  get isNoStorageVol(): boolean {
+    return this.errorNumber === virErrorNumber.VIR_ERR_NO_STORAGE_VOL;
+  }
+
+  /** There is no such secret, or it has no value yet. */
+  get isNoSecret(): boolean {
+    return this.errorNumber === virErrorNumber.VIR_ERR_NO_SECRET;
+  }
+
   /** No backup job is active. */
   get isNoDomainBackup(): boolean {
     return this.errorNumber === virErrorNumber.VIR_ERR_NO_DOMAIN_BACKUP;

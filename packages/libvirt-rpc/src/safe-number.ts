@@ -21,3 +21,14 @@ export function wireInteger(value: number | bigint, what: string): bigint {
     throw new LibvirtUsageError(`${what} is ${String(value)}, not an integer of 0 or more`);
   return BigInt(value);
 }
+
+/** The same struct with its 64-bit values as numbers, as `safeNumber` makes them. */
+export function safeNumbers<T extends Readonly<Record<string, number | bigint>>>(
+  values: T,
+): { readonly [Name in keyof T]: number } {
+  const entries = Object.entries(values).map(([name, value]) => [
+    name,
+    typeof value === 'bigint' ? safeNumber(value, name) : value,
+  ]);
+  return Object.fromEntries(entries) as { readonly [Name in keyof T]: number };
+}

@@ -3,13 +3,13 @@ import type { StorageVolRef } from './codec/struct-types.ts';
 import type { Connection } from './connection.ts';
 import { storageProcedures } from './procedures/storage.ts';
 import type { CallOptions } from './rpc/pending-call.ts';
-import { safeNumber, wireInteger } from './safe-number.ts';
+import { safeNumbers, wireInteger } from './safe-number.ts';
 import { openDownload } from './streams/download.ts';
 import { openUpload } from './streams/upload.ts';
 
 /** Sizes in bytes. */
 export interface StorageVolumeInfo {
-  /** virStorageVolType: 0 file, 1 block device, 2 directory, 3 network, … */
+  /** One of `virStorageVolType`. */
   readonly type: number;
   /** What a guest sees. */
   readonly capacity: number;
@@ -49,7 +49,7 @@ export class StorageVolume {
   /** What `Connection.call` wants for an argument of type `storageVol`. */
   readonly ref: StorageVolRef;
 
-  /** Use `StoragePool.storageVolLookupByName`. */
+  /** Use `StoragePool.storageVolLookupByName` and the like. */
   constructor(connection: Connection, ref: StorageVolRef) {
     this.connection = connection;
     this.ref = ref;
@@ -70,12 +70,57 @@ export class StorageVolume {
   }
 
   async getInfo(options: CallOptions = {}): Promise<StorageVolumeInfo> {
-    const info = await this.connection.call(storageProcedures.storageVolGetInfo, { vol: this.ref }, options);
-    return {
-      type: info.type,
-      capacity: safeNumber(info.capacity, 'capacity'),
-      allocation: safeNumber(info.allocation, 'allocation'),
-    };
+    const { storageVolGetInfo } = storageProcedures;
+    return safeNumbers(await this.connection.call(storageVolGetInfo, { vol: this.ref }, options));
+  }
+
+  /**
+   * As `getInfo`; with `VIR_STORAGE_VOL_GET_PHYSICAL`, `allocation` is the size of the file.
+   *
+   * @param flags - `virStorageVolInfoFlags`
+   */
+  async getInfoFlags(flags: number, options: CallOptions = {}): Promise<StorageVolumeInfo> {
+    const { storageVolGetInfoFlags } = storageProcedures;
+    return safeNumbers(await this.connection.call(storageVolGetInfoFlags, { vol: this.ref, flags }, options));
+  }
+
+  async getXmlDesc(options: CallOptions = {}): Promise<string> {
+    const args = { vol: this.ref, flags: 0 };
+    return (await this.connection.call(storageProcedures.storageVolGetXmlDesc, args, options)).xml;
+  }
+
+  /** Where it is on the host. */
+  async getPath(options: CallOptions = {}): Promise<string> {
+    return (await this.connection.call(storageProcedures.storageVolGetPath, { vol: this.ref }, options)).name;
+  }
+
+  /**
+   * @param capacity - in bytes; with `VIR_STORAGE_VOL_RESIZE_DELTA` the change of it
+   * @param flags - `virStorageVolResizeFlags`
+   */
+  async resize(capacity: number | bigint, flags = 0, options: CallOptions = {}): Promise<void> {
+    const args = { vol: this.ref, capacity: wireInteger(capacity, 'capacity'), flags };
+    await this.connection.call(storageProcedures.storageVolResize, args, options);
+  }
+
+  /** Overwrites everything with zeroes. */
+  async wipe(options: CallOptions = {}): Promise<void> {
+    await this.connection.call(storageProcedures.storageVolWipe, { vol: this.ref, flags: 0 }, options);
+  }
+
+  /**
+   * Overwrites everything.
+   *
+   * @param algorithm - `virStorageVolWipeAlgorithm`
+   */
+  async wipePattern(algorithm: number, options: CallOptions = {}): Promise<void> {
+    const args = { vol: this.ref, algorithm, flags: 0 };
+    await this.connection.call(storageProcedures.storageVolWipePattern, args, options);
+  }
+
+  /** @param flags - `virStorageVolDeleteFlags` */
+  async delete(flags = 0, options: CallOptions = {}): Promise<void> {
+    await this.connection.call(storageProcedures.storageVolDelete, { vol: this.ref, flags }, options);
   }
 
   /**

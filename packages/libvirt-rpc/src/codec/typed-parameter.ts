@@ -20,3 +20,8 @@ export interface TypedParameter {
 export function typedParameterMap(list: readonly TypedParameter[]): Map<string, TypedValue> {
   return new Map(list.map(({ field, value }) => [field, value]));
 }
+
+/** The map as the list that procedures take. */
+export function typedParameterList(map: ReadonlyMap<string, TypedValue>): TypedParameter[] {
+  return [...map].map(([field, value]) => ({ field, value }));
+}

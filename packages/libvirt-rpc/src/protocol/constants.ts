@@ -53,3 +53,53 @@ export const virTypedParameterType = {
 
 /** Flags of CONNECT_OPEN. */
 export const virConnectFlags = { VIR_CONNECT_RO: 1 } as const;
+
+/** What `getAllDomainStats` and `domainListGetStats` tell; 0: all that there is. */
+export const virDomainStatsTypes = {
+  VIR_DOMAIN_STATS_STATE: 1,
+  VIR_DOMAIN_STATS_CPU_TOTAL: 2,
+  VIR_DOMAIN_STATS_BALLOON: 4,
+  VIR_DOMAIN_STATS_VCPU: 8,
+  VIR_DOMAIN_STATS_INTERFACE: 16,
+  VIR_DOMAIN_STATS_BLOCK: 32,
+  VIR_DOMAIN_STATS_PERF: 64,
+  VIR_DOMAIN_STATS_IOTHREAD: 128,
+  VIR_DOMAIN_STATS_MEMORY: 256,
+  VIR_DOMAIN_STATS_DIRTYRATE: 512,
+  VIR_DOMAIN_STATS_VM: 1024,
+} as const;
+
+/** Filters of `getAllDomainStats`; the last three are for `domainListGetStats` too. */
+export const virConnectGetAllDomainStatsFlags = {
+  VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE: 1,
+  VIR_CONNECT_GET_ALL_DOMAINS_STATS_INACTIVE: 2,
+  VIR_CONNECT_GET_ALL_DOMAINS_STATS_PERSISTENT: 4,
+  VIR_CONNECT_GET_ALL_DOMAINS_STATS_TRANSIENT: 8,
+  VIR_CONNECT_GET_ALL_DOMAINS_STATS_RUNNING: 16,
+  VIR_CONNECT_GET_ALL_DOMAINS_STATS_PAUSED: 32,
+  VIR_CONNECT_GET_ALL_DOMAINS_STATS_SHUTOFF: 64,
+  VIR_CONNECT_GET_ALL_DOMAINS_STATS_OTHER: 128,
+  VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT: 536870912,
+  VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING: 1073741824,
+  VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS: 2147483648,
+} as const;
+
+/** Flags of `compareCpu` and `compareHypervisorCpu`. */
+export const virConnectCompareCPUFlags = {
+  VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE: 1,
+  VIR_CONNECT_COMPARE_CPU_VALIDATE_XML: 2,
+} as const;
+
+/** What `compareCpu` and `compareHypervisorCpu` answer. */
+export const virCPUCompareResult = {
+  VIR_CPU_COMPARE_ERROR: -1,
+  VIR_CPU_COMPARE_INCOMPATIBLE: 0,
+  VIR_CPU_COMPARE_IDENTICAL: 1,
+  VIR_CPU_COMPARE_SUPERSET: 2,
+} as const;
+
+/** Flags of `baselineCpu` and `baselineHypervisorCpu`. */
+export const virConnectBaselineCPUFlags = {
+  VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES: 1,
+  VIR_CONNECT_BASELINE_CPU_MIGRATABLE: 2,
+} as const;

@@ -1,0 +1,135 @@
+/** Filters of `listAllStoragePools`. */
+export const virConnectListAllStoragePoolsFlags = {
+  VIR_CONNECT_LIST_STORAGE_POOLS_INACTIVE: 1,
+  VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE: 2,
+  VIR_CONNECT_LIST_STORAGE_POOLS_PERSISTENT: 4,
+  VIR_CONNECT_LIST_STORAGE_POOLS_TRANSIENT: 8,
+  VIR_CONNECT_LIST_STORAGE_POOLS_AUTOSTART: 16,
+  VIR_CONNECT_LIST_STORAGE_POOLS_NO_AUTOSTART: 32,
+  VIR_CONNECT_LIST_STORAGE_POOLS_DIR: 64,
+  VIR_CONNECT_LIST_STORAGE_POOLS_FS: 128,
+  VIR_CONNECT_LIST_STORAGE_POOLS_NETFS: 256,
+  VIR_CONNECT_LIST_STORAGE_POOLS_LOGICAL: 512,
+  VIR_CONNECT_LIST_STORAGE_POOLS_DISK: 1024,
+  VIR_CONNECT_LIST_STORAGE_POOLS_ISCSI: 2048,
+  VIR_CONNECT_LIST_STORAGE_POOLS_SCSI: 4096,
+  VIR_CONNECT_LIST_STORAGE_POOLS_MPATH: 8192,
+  VIR_CONNECT_LIST_STORAGE_POOLS_RBD: 16384,
+  VIR_CONNECT_LIST_STORAGE_POOLS_SHEEPDOG: 32768,
+  VIR_CONNECT_LIST_STORAGE_POOLS_GLUSTER: 65536,
+  VIR_CONNECT_LIST_STORAGE_POOLS_ZFS: 131072,
+  VIR_CONNECT_LIST_STORAGE_POOLS_VSTORAGE: 262144,
+  VIR_CONNECT_LIST_STORAGE_POOLS_ISCSI_DIRECT: 524288,
+} as const;
+
+/** The field `state` of what `getInfo` of a pool tells. */
+export const virStoragePoolState = {
+  VIR_STORAGE_POOL_INACTIVE: 0,
+  VIR_STORAGE_POOL_BUILDING: 1,
+  VIR_STORAGE_POOL_RUNNING: 2,
+  VIR_STORAGE_POOL_DEGRADED: 3,
+  VIR_STORAGE_POOL_INACCESSIBLE: 4,
+} as const;
+
+/** Flags of `storagePoolDefineXml`. */
+export const virStoragePoolDefineFlags = {
+  VIR_STORAGE_POOL_DEFINE_VALIDATE: 1,
+} as const;
+
+/** Flags of `storagePoolCreateXml` and of `create` of a pool. */
+export const virStoragePoolCreateFlags = {
+  VIR_STORAGE_POOL_CREATE_WITH_BUILD: 1,
+  VIR_STORAGE_POOL_CREATE_WITH_BUILD_OVERWRITE: 2,
+  VIR_STORAGE_POOL_CREATE_WITH_BUILD_NO_OVERWRITE: 4,
+} as const;
+
+/** Flags of `build`. */
+export const virStoragePoolBuildFlags = {
+  VIR_STORAGE_POOL_BUILD_REPAIR: 1,
+  VIR_STORAGE_POOL_BUILD_RESIZE: 2,
+  VIR_STORAGE_POOL_BUILD_NO_OVERWRITE: 4,
+  VIR_STORAGE_POOL_BUILD_OVERWRITE: 8,
+} as const;
+
+/** Flags of `delete` of a pool. */
+export const virStoragePoolDeleteFlags = {
+  VIR_STORAGE_POOL_DELETE_ZEROED: 1,
+} as const;
+
+/** Flags of `getXmlDesc` of a pool. */
+export const virStorageXMLFlags = {
+  VIR_STORAGE_XML_INACTIVE: 1,
+} as const;
+
+/** The field `type` of what `getInfo` of a volume tells. */
+export const virStorageVolType = {
+  VIR_STORAGE_VOL_FILE: 0,
+  VIR_STORAGE_VOL_BLOCK: 1,
+  VIR_STORAGE_VOL_DIR: 2,
+  VIR_STORAGE_VOL_NETWORK: 3,
+  VIR_STORAGE_VOL_NETDIR: 4,
+  VIR_STORAGE_VOL_PLOOP: 5,
+} as const;
+
+/** Flags of `storageVolCreateXml` and `storageVolCreateXmlFrom`. */
+export const virStorageVolCreateFlags = {
+  VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA: 1,
+  VIR_STORAGE_VOL_CREATE_REFLINK: 2,
+  VIR_STORAGE_VOL_CREATE_VALIDATE: 4,
+} as const;
+
+/** Flags of `delete` of a volume. */
+export const virStorageVolDeleteFlags = {
+  VIR_STORAGE_VOL_DELETE_ZEROED: 1,
+  VIR_STORAGE_VOL_DELETE_WITH_SNAPSHOTS: 2,
+} as const;
+
+/** Flags of `resize`. */
+export const virStorageVolResizeFlags = {
+  VIR_STORAGE_VOL_RESIZE_ALLOCATE: 1,
+  VIR_STORAGE_VOL_RESIZE_DELTA: 2,
+  VIR_STORAGE_VOL_RESIZE_SHRINK: 4,
+} as const;
+
+/** Flags of `getInfoFlags`. */
+export const virStorageVolInfoFlags = {
+  VIR_STORAGE_VOL_USE_ALLOCATION: 0,
+  VIR_STORAGE_VOL_GET_PHYSICAL: 1,
+} as const;
+
+/** What `wipePattern` writes. */
+export const virStorageVolWipeAlgorithm = {
+  VIR_STORAGE_VOL_WIPE_ALG_ZERO: 0,
+  VIR_STORAGE_VOL_WIPE_ALG_NNSA: 1,
+  VIR_STORAGE_VOL_WIPE_ALG_DOD: 2,
+  VIR_STORAGE_VOL_WIPE_ALG_BSI: 3,
+  VIR_STORAGE_VOL_WIPE_ALG_GUTMANN: 4,
+  VIR_STORAGE_VOL_WIPE_ALG_SCHNEIER: 5,
+  VIR_STORAGE_VOL_WIPE_ALG_PFITZNER7: 6,
+  VIR_STORAGE_VOL_WIPE_ALG_PFITZNER33: 7,
+  VIR_STORAGE_VOL_WIPE_ALG_RANDOM: 8,
+  VIR_STORAGE_VOL_WIPE_ALG_TRIM: 9,
+} as const;
+
+/** Filters of `listAllSecrets`. */
+export const virConnectListAllSecretsFlags = {
+  VIR_CONNECT_LIST_SECRETS_EPHEMERAL: 1,
+  VIR_CONNECT_LIST_SECRETS_NO_EPHEMERAL: 2,
+  VIR_CONNECT_LIST_SECRETS_PRIVATE: 4,
+  VIR_CONNECT_LIST_SECRETS_NO_PRIVATE: 8,
+} as const;
+
+/** Flags of `secretDefineXml`. */
+export const virSecretDefineFlags = {
+  VIR_SECRET_DEFINE_VALIDATE: 1,
+} as const;
+
+/** What a secret is for. */
+export const virSecretUsageType = {
+  VIR_SECRET_USAGE_TYPE_NONE: 0,
+  VIR_SECRET_USAGE_TYPE_VOLUME: 1,
+  VIR_SECRET_USAGE_TYPE_CEPH: 2,
+  VIR_SECRET_USAGE_TYPE_ISCSI: 3,
+  VIR_SECRET_USAGE_TYPE_TLS: 4,
+  VIR_SECRET_USAGE_TYPE_VTPM: 5,
+} as const;

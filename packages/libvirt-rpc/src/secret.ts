@@ -1,0 +1,57 @@
+import type { SecretRef } from './codec/struct-types.ts';
+import type { Connection } from './connection.ts';
+import { secretProcedures } from './procedures/secret.ts';
+import type { CallOptions } from './rpc/pending-call.ts';
+
+/**
+ * A secret that the daemon keeps, such as the passphrase of a volume. Its UUID is what names it; the object does not
+ * hold the value.
+ */
+export class Secret {
+  readonly connection: Connection;
+  /** What `Connection.call` wants for an argument of type `secret`. */
+  readonly ref: SecretRef;
+
+  /** Use `Connection.lookupSecretByUuid` and the like. */
+  constructor(connection: Connection, ref: SecretRef) {
+    this.connection = connection;
+    this.ref = ref;
+  }
+
+  /** In canonical form. */
+  get uuid(): string {
+    return this.ref.uuid;
+  }
+
+  /** What it is for, one of `virSecretUsageType`. */
+  get usageType(): number {
+    return this.ref.usageType;
+  }
+
+  /** What it is for in particular, such as the path of a volume. */
+  get usageId(): string {
+    return this.ref.usageID;
+  }
+
+  async getXmlDesc(options: CallOptions = {}): Promise<string> {
+    const args = { secret: this.ref, flags: 0 };
+    return (await this.connection.call(secretProcedures.secretGetXmlDesc, args, options)).xml;
+  }
+
+  /** The value; refused where the secret is private. `isNoSecret` of the error tells that there is none. */
+  async getValue(options: CallOptions = {}): Promise<Uint8Array> {
+    const args = { secret: this.ref, flags: 0 };
+    return (await this.connection.call(secretProcedures.secretGetValue, args, options)).value;
+  }
+
+  /** @param value - at most 65,536 bytes */
+  async setValue(value: Uint8Array, options: CallOptions = {}): Promise<void> {
+    const args = { secret: this.ref, value, flags: 0 };
+    await this.connection.call(secretProcedures.secretSetValue, args, options);
+  }
+
+  /** Forgets the secret and its value. */
+  async undefine(options: CallOptions = {}): Promise<void> {
+    await this.connection.call(secretProcedures.secretUndefine, { secret: this.ref }, options);
+  }
+}
