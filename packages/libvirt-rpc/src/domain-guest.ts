@@ -7,7 +7,6 @@ import { domainProcedures } from './procedures/domain.ts';
 import { storageProcedures } from './procedures/storage.ts';
 import type { CallOptions } from './rpc/pending-call.ts';
 import { wireInteger } from './safe-number.ts';
-import { openDownload } from './streams/download.ts';
 
 export interface Screenshot {
   /** Such as `image/x-portable-pixmap`. */
@@ -106,6 +105,7 @@ export class DomainGuest extends DomainLifecycle {
   async screenshot(screen = 0, options: CallOptions = {}): Promise<Screenshot> {
     const args = { dom: this.ref, screen, flags: 0 };
     const { domainScreenshot } = storageProcedures;
+    const { openDownload } = await import('./streams/download.ts'); // most programs never read one
     const { reply, readable } = await openDownload(
       this.connection.streams,
       domainScreenshot,

@@ -4,8 +4,6 @@ import type { Connection } from './connection.ts';
 import { storageProcedures } from './procedures/storage.ts';
 import type { CallOptions } from './rpc/pending-call.ts';
 import { safeNumbers, wireInteger } from './safe-number.ts';
-import { openDownload } from './streams/download.ts';
-import { openUpload } from './streams/upload.ts';
 
 /** Sizes in bytes. */
 export interface StorageVolumeInfo {
@@ -129,6 +127,7 @@ export class StorageVolume {
    */
   async download(options: VolumeDownloadOptions = {}): Promise<Readable> {
     const { sparse = false } = options;
+    const { openDownload } = await import('./streams/download.ts'); // most programs never read one
     const { readable } = await openDownload(
       this.connection.streams,
       storageProcedures.storageVolDownload,
@@ -146,6 +145,7 @@ export class StorageVolume {
   async upload(options: VolumeUploadOptions = {}): Promise<Writable> {
     const { sparse = false } = options;
     const args = this.#rangeArgs(options, sparse);
+    const { openUpload } = await import('./streams/upload.ts');
     return openUpload(this.connection.streams, storageProcedures.storageVolUpload, args, sparse, options);
   }
 
