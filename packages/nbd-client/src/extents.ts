@@ -11,6 +11,12 @@ export interface ExtentsOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Extents that are wanted in one reply: a few pages of memory that is free again before it counts as old. */
+const EXTENTS_WANTED = 8192;
+
+/** The first request covers so many bytes: how long extents are shows then. */
+const FIRST_WINDOW_BYTES: number = 2 ** 30;
+
 /** What the iteration asks: BLOCK_STATUS of a range that the server may answer in part. */
 export type AskStatus = (offset: number, length: number) => Promise<BlockStatus>;
 
@@ -40,12 +46,14 @@ export async function* iterateExtentBatches(
 ): AsyncGenerator<readonly Extent[], void, undefined> {
   let pending: Extent | undefined;
   let offset = start;
+  let window = Math.min(windowBytes, FIRST_WINDOW_BYTES);
   while (offset < end) {
     const from = offset - (offset % alignment);
-    const status = await ask(from, Math.min(windowBytes, end - from));
+    const status = await ask(from, Math.min(window, end - from));
+    const extents = status.get(context) ?? [];
     const known = offset;
     const batch: Extent[] = [];
-    for (const found of status.get(context) ?? []) {
+    for (const found of extents) {
       const extent = found.offset < offset ? beginAt(found, offset) : found;
       if (extent.length <= 0) continue;
       if (pending?.flags === extent.flags) {
@@ -59,8 +67,15 @@ export async function* iterateExtentBatches(
     if (offset === known)
       throw new NbdProtocolError(`no status behind ${known} in an answer from ${from} on`, 'Block status');
     if (batch.length > 0) yield batch;
+    window = nextWindow((offset - from) / extents.length, windowBytes, alignment);
   }
   if (pending !== undefined) yield [pending];
+}
+
+/** What brings about as many extents as are wanted, if they go on as long as they were. */
+function nextWindow(averageBytes: number, most: number, alignment: number): number {
+  const wanted = averageBytes * EXTENTS_WANTED;
+  return Math.min(most, Math.ceil(wanted / alignment) * alignment);
 }
 
 /** One by one. */
