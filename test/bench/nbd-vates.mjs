@@ -47,7 +47,10 @@ if (dataOnly === 'true') {
 let next = 0;
 let bytes = 0;
 const work = async () => {
-  while (next < indexes.length) bytes += (await client.readBlock(indexes[next++], size)).length;
+  while (next < indexes.length) {
+    const block = await client.readBlock(indexes[next++], size);
+    bytes += block.length;
+  }
 };
 await Promise.all(Array.from({ length: Number(inFlight) }, work));
 await client.disconnect();
