@@ -14,9 +14,6 @@ export interface ExtentsOptions {
 /** Extents that are wanted in one reply: a few pages of memory that is free again before it counts as old. */
 const EXTENTS_WANTED = 8192;
 
-/** The first request covers so many bytes: how long extents are shows then. */
-const FIRST_WINDOW_BYTES: number = 2 ** 30;
-
 /** What the iteration asks: BLOCK_STATUS of a range that the server may answer in part. */
 export type AskStatus = (offset: number, length: number) => Promise<BlockStatus>;
 
@@ -46,7 +43,7 @@ export async function* iterateExtentBatches(
 ): AsyncGenerator<readonly Extent[], void, undefined> {
   let pending: Extent | undefined;
   let offset = start;
-  let window = Math.min(windowBytes, FIRST_WINDOW_BYTES);
+  let window = windowBytes;
   while (offset < end) {
     const from = offset - (offset % alignment);
     const status = await ask(from, Math.min(window, end - from));
