@@ -46,11 +46,18 @@ export async function runPullBackup(
     return new PullBackup(domain, plan, disks, sources);
   } catch (error) {
     for (const source of sources) source.destroy();
-    const cleanupErrors = await endJob(domain, remainsOf(plan, 'aborted'));
-    if (cleanupErrors.length === 0) throw error;
-    const phase = error instanceof BackupJobError ? error.phase : 'connect';
-    throw new BackupJobError(messageOf(error), { phase, cause: error, cleanupErrors });
+    throw withCleanupErrors(error, 'connect', await endJob(domain, remainsOf(plan, 'aborted')));
   }
+}
+
+/** Both in one error; `error` itself if all was cleaned up. `phase` counts where `error` tells none. */
+function withCleanupErrors(error: unknown, phase: JobPhase, cleanupErrors: readonly Error[]): unknown {
+  if (cleanupErrors.length === 0) return error;
+  const fields = { phase, cause: error, cleanupErrors };
+  if (!(error instanceof BackupJobError)) return new BackupJobError(messageOf(error), fields);
+  const { phase: known, disk } = error;
+  const where = disk === undefined ? { phase: known } : { phase: known, disk };
+  return new BackupJobError(error.message, { ...fields, ...where });
 }
 
 async function connectDisk(
@@ -170,10 +177,7 @@ export class PullBackup implements AsyncDisposable {
       return error;
     } catch (failure) {
       const cleanupErrors = failure instanceof BackupJobError ? failure.cleanupErrors : [failure as Error];
-      const { phase, disk }: { phase: JobPhase; disk?: string | undefined } =
-        error instanceof BackupJobError ? error : { phase: 'transfer' };
-      const fields = { phase, cause: error, cleanupErrors };
-      return new BackupJobError(messageOf(error), disk === undefined ? fields : { ...fields, disk });
+      return withCleanupErrors(error, 'transfer', cleanupErrors);
     }
   }
 
