@@ -1,5 +1,5 @@
-export { LibvirtDomain, type LibvirtDomainHandle } from './adapters/libvirt.ts';
-export { openNbdExport } from './adapters/nbd.ts';
+export { LibvirtDomain, type LibvirtDomainHandle } from './adapters/libvirt/domain.ts';
+export { openNbdExport } from './adapters/nbd/open-export.ts';
 export {
   BackupError,
   BackupJobError,
@@ -8,11 +8,11 @@ export {
   type JobPhase,
   RepositoryError,
   SinkError,
-} from './errors.ts';
-export { BASE_ALLOCATION, layout, type LayoutOptions, type LayoutRange } from './extents/layout.ts';
+} from './words/errors.ts';
+export { BASE_ALLOCATION, layout, type LayoutOptions, type LayoutRange } from './transfer/layout.ts';
 export type { ExcludedDisk, PlanOptions } from './job/plan.ts';
-export { type PullBackup, type PullBackupOptions } from './job/pull-backup.ts';
-export type { PullBackupDisk } from './job/pull-backup-disk.ts';
+export { type PullBackup, type PullBackupOptions } from './job/pull/pull-backup.ts';
+export type { PullBackupDisk } from './job/pull/pull-backup-disk.ts';
 export type {
   BlockSource,
   ExportAddress,
@@ -21,20 +21,20 @@ export type {
   StatusExtent,
   StatusReply,
 } from './ports/block-source.ts';
-export type { HypervisorDomain } from './ports/hypervisor-domain.ts';
+export type { HypervisorDomain } from './ports/domain.ts';
 export type { Point, StoredDisk } from './repository/manifest.ts';
 export {
   BackupRepository,
   type DomainSelector,
   type OpenRepositoryOptions,
   type RestoreOptions,
-} from './repository/repository.ts';
+} from './backup-repository.ts';
 export type { RestoreProgress } from './repository/restore-disk.ts';
 export type { BackupProgress } from './repository/store-disk.ts';
-export type { BackupResult, TakeBackupOptions } from './repository/take-backup.ts';
-export { nullSink } from './sinks/null-sink.ts';
-export { createRawFile } from './sinks/raw-file.ts';
-export type { Sink } from './sinks/sink.ts';
+export type { BackupResult, TakeBackupOptions } from './protect/take-backup.ts';
+export { nullSink } from './transfer/null-sink.ts';
+export { createRawFile } from './adapters/folder/raw-file.ts';
+export type { Sink } from './ports/sink.ts';
 export { startPullBackup } from './start-pull-backup.ts';
 export type { Chunk, ChunkOptions } from './transfer/chunks.ts';
 export { copyRanges, type CopyOptions, type CopyProgress } from './transfer/copy.ts';

@@ -1,7 +1,7 @@
 // Copying between NBD exports and sinks, without libvirt and repositories: `libvirt-ts-backup/transfer`.
-export { BASE_ALLOCATION, layout, type LayoutOptions, type LayoutRange } from './extents/layout.ts';
+export { BASE_ALLOCATION, layout, type LayoutOptions, type LayoutRange } from './transfer/layout.ts';
 export type { BlockSource } from './ports/block-source.ts';
-export { nullSink } from './sinks/null-sink.ts';
-export { createRawFile } from './sinks/raw-file.ts';
-export type { Sink } from './sinks/sink.ts';
+export { nullSink } from './transfer/null-sink.ts';
+export { createRawFile } from './adapters/folder/raw-file.ts';
+export type { Sink } from './ports/sink.ts';
 export { copyRanges, type CopyOptions, type CopyProgress } from './transfer/copy.ts';

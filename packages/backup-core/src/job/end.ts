@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { HypervisorDomain } from '../ports/hypervisor-domain.ts';
-import { parseDomainBackup } from '../xml/domain-backup.ts';
+import type { HypervisorDomain } from '../ports/domain.ts';
+import { parseDomainBackup } from '../adapters/libvirt/xml/domain-backup.ts';
 
 const POLL_MS = 20;
 const JOB_GONE_TIMEOUT_MS = 30_000;

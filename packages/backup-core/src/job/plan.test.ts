@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { BackupPlanError } from '../errors.ts';
+import { BackupPlanError } from '../words/errors.ts';
 import { CLUSTER, FakeHypervisor } from '../fake-hypervisor.fixture.ts';
-import { jobName } from './names.ts';
+import { jobName } from '../words/names.ts';
 import { planJob, type PlanOptions } from './plan.ts';
 
 function domain(): FakeHypervisor {

@@ -1,10 +1,10 @@
 import { basename, dirname, isAbsolute, join } from 'node:path';
-import { BackupPlanError, messageOf } from '../errors.ts';
-import type { HypervisorDomain } from '../ports/hypervisor-domain.ts';
-import { parseDomainBackup } from '../xml/domain-backup.ts';
-import { parseCheckpointSizes } from '../xml/domain-checkpoint.ts';
-import { type DomainDisk, parseDomainDisks } from '../xml/domain-disks.ts';
-import { jobName } from './names.ts';
+import { BackupPlanError, messageOf } from '../words/errors.ts';
+import type { HypervisorDomain } from '../ports/domain.ts';
+import { parseDomainBackup } from '../adapters/libvirt/xml/domain-backup.ts';
+import { parseCheckpointSizes } from '../adapters/libvirt/xml/domain-checkpoint.ts';
+import { type DomainDisk, parseDomainDisks } from '../adapters/libvirt/xml/domain-disks.ts';
+import { jobName } from '../words/names.ts';
 
 export interface PlanOptions {
   /** The checkpoint to take only the changes since. Absent: a full backup. */

@@ -1,7 +1,7 @@
 import { mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ChainError } from '../errors.ts';
-import { readIfPresent, replaceFile, sha256, syncFolder } from '../durable.ts';
+import { ChainError } from '../words/errors.ts';
+import { readIfPresent, replaceFile, sha256, syncFolder } from '../adapters/folder/durable.ts';
 import { decodeHead, decodeManifest, encodeManifest, type Point, type PointReference } from './manifest.ts';
 
 const HEAD = 'head.json';

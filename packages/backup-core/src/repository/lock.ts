@@ -1,5 +1,5 @@
 import { lock } from 'proper-lockfile';
-import { messageOf, RepositoryError } from '../errors.ts';
+import { messageOf, RepositoryError } from '../words/errors.ts';
 
 const STALE_MS = 30_000;
 const UPDATE_MS = 5_000;

@@ -1,5 +1,5 @@
-import { ChainError, messageOf } from '../errors.ts';
-import { sha256 } from '../durable.ts';
+import { ChainError, messageOf } from '../words/errors.ts';
+import { sha256 } from '../adapters/folder/durable.ts';
 
 /** One disk of a stored point. */
 export interface StoredDisk {

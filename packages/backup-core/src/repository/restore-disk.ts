@@ -1,8 +1,8 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { ChainError, messageOf } from '../errors.ts';
-import type { Sink } from '../sinks/sink.ts';
+import { ChainError, messageOf } from '../words/errors.ts';
+import type { Sink } from '../ports/sink.ts';
 import type { DomainStore } from './domain-store.ts';
-import { sha256 } from '../durable.ts';
+import { sha256 } from '../adapters/folder/durable.ts';
 import type { Point, StoredDisk } from './manifest.ts';
 import { type LayerRuns, resolveLayers } from './resolve.ts';
 import { checkRuns, readRuns, type Run } from './runs.ts';

@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
-import { ChainError, messageOf } from '../errors.ts';
+import { ChainError, messageOf } from '../words/errors.ts';
 
 /** A stored range of a disk. A list of runs is in order of offset, without overlap. */
 export type Run =

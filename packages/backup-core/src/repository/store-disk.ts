@@ -1,9 +1,9 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { messageOf, RepositoryError } from '../errors.ts';
-import type { PullBackupDisk } from '../job/pull-backup-disk.ts';
+import { messageOf, RepositoryError } from '../words/errors.ts';
+import type { PullBackupDisk } from '../job/pull/pull-backup-disk.ts';
 import type { Chunk } from '../transfer/chunks.ts';
 import type { PartialPoint } from './domain-store.ts';
-import { sha256 } from '../durable.ts';
+import { sha256 } from '../adapters/folder/durable.ts';
 import type { StoredDisk } from './manifest.ts';
 import { RunsWriter } from './runs.ts';
 

@@ -1,4 +1,4 @@
-import type { LayoutRange } from '../extents/layout.ts';
+import type { LayoutRange } from './layout.ts';
 import type { BlockSource } from '../ports/block-source.ts';
 import { checkWindow } from './window.ts';
 

@@ -1,6 +1,6 @@
-import type { LayoutRange } from '../extents/layout.ts';
+import type { LayoutRange } from './layout.ts';
 import type { BlockSource } from '../ports/block-source.ts';
-import type { Sink } from '../sinks/sink.ts';
+import type { Sink } from '../ports/sink.ts';
 import { checkWindow, type Window } from './window.ts';
 
 export interface CopyOptions {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { LayoutRange } from '../extents/layout.ts';
+import type { LayoutRange } from './layout.ts';
 import type { BlockSource } from '../ports/block-source.ts';
-import type { Sink } from '../sinks/sink.ts';
+import type { Sink } from '../ports/sink.ts';
 import { type Chunk, cutToRequests, readChunks } from './chunks.ts';
 import { copyRanges } from './copy.ts';
 

@@ -1,8 +1,8 @@
-import { BackupJobError, messageOf } from '../errors.ts';
-import { layout, type LayoutRange } from '../extents/layout.ts';
-import type { BlockSource } from '../ports/block-source.ts';
-import { type Chunk, type ChunkOptions, readChunks } from '../transfer/chunks.ts';
-import type { PlannedDisk } from './plan.ts';
+import { BackupJobError, messageOf } from '../../words/errors.ts';
+import { layout, type LayoutRange } from '../../transfer/layout.ts';
+import type { BlockSource } from '../../ports/block-source.ts';
+import { type Chunk, type ChunkOptions, readChunks } from '../../transfer/chunks.ts';
+import type { PlannedDisk } from '../plan.ts';
 
 /** One disk of a running job: its content at the moment the job began. */
 export class PullBackupDisk {

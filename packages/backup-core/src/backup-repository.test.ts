@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { BackupPlanError, ChainError, RepositoryError, SinkError } from '../errors.ts';
-import { CLUSTER, FakeHypervisor } from '../fake-hypervisor.fixture.ts';
-import { DomainStore } from './domain-store.ts';
-import type { Point } from './manifest.ts';
-import { BackupRepository } from './repository.ts';
+import { BackupPlanError, ChainError, RepositoryError, SinkError } from './words/errors.ts';
+import { CLUSTER, FakeHypervisor } from './fake-hypervisor.fixture.ts';
+import { DomainStore } from './repository/domain-store.ts';
+import type { Point } from './repository/manifest.ts';
+import { BackupRepository } from './backup-repository.ts';
 
 let folder: string;
 let domain: FakeHypervisor;

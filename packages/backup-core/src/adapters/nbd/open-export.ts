@@ -1,5 +1,5 @@
 import { connect } from 'nbd-ts-client';
-import type { OpenExport } from '../ports/block-source.ts';
+import type { OpenExport } from '../../ports/block-source.ts';
 
 /** Opens an export with `nbd-ts-client`. */
 export const openNbdExport: OpenExport = async ({ socket, exportName }, { metaContexts, signal }) => {

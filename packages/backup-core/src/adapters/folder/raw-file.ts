@@ -1,9 +1,9 @@
 import { type FileHandle, link, lstat, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { messageOf, SinkError } from '../errors.ts';
-import { syncFolder } from '../durable.ts';
-import { ulid } from '../ulid.ts';
-import type { Sink } from './sink.ts';
+import { messageOf, SinkError } from '../../words/errors.ts';
+import { syncFolder } from './durable.ts';
+import { ulid } from '../../words/ulid.ts';
+import type { Sink } from '../../ports/sink.ts';
 
 /**
  * A sparse raw image. It is written under another name in the same folder and gets its own when it is whole,

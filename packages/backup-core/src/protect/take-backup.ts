@@ -1,16 +1,16 @@
 import pLimit from 'p-limit';
-import { BackupPlanError } from '../errors.ts';
-import { jobName } from '../job/names.ts';
+import { BackupPlanError } from '../words/errors.ts';
+import { jobName } from '../words/names.ts';
 import type { PlanOptions } from '../job/plan.ts';
-import { type PullBackup, runPullBackup } from '../job/pull-backup.ts';
+import { type PullBackup, runPullBackup } from '../job/pull/pull-backup.ts';
 import type { OpenExport } from '../ports/block-source.ts';
-import type { HypervisorDomain } from '../ports/hypervisor-domain.ts';
-import { ulid } from '../ulid.ts';
-import type { DomainStore, PartialPoint } from './domain-store.ts';
-import { lockFolder } from './lock.ts';
-import type { Point, PointReference, StoredDisk } from './manifest.ts';
+import type { HypervisorDomain } from '../ports/domain.ts';
+import { ulid } from '../words/ulid.ts';
+import type { DomainStore, PartialPoint } from '../repository/domain-store.ts';
+import { lockFolder } from '../repository/lock.ts';
+import type { Point, PointReference, StoredDisk } from '../repository/manifest.ts';
 import { reconcileDomain } from './reconcile.ts';
-import { type BackupProgress, storeDisk } from './store-disk.ts';
+import { type BackupProgress, storeDisk } from '../repository/store-disk.ts';
 
 const MODES = ['auto', 'full', 'incremental'] as const;
 

@@ -1,8 +1,8 @@
-import { BackupJobError } from '../errors.ts';
+import { BackupJobError } from '../words/errors.ts';
 import { endJob } from '../job/end.ts';
-import { isJobName, jobNameOfSocket } from '../job/names.ts';
-import type { HypervisorDomain } from '../ports/hypervisor-domain.ts';
-import { parseDomainBackup } from '../xml/domain-backup.ts';
+import { isJobName, jobNameOfSocket } from '../words/names.ts';
+import type { HypervisorDomain } from '../ports/domain.ts';
+import { parseDomainBackup } from '../adapters/libvirt/xml/domain-backup.ts';
 
 /**
  * Removes what a crashed backup of this repository left on the domain: its job, and checkpoints that no point

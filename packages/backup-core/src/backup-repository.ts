@@ -1,17 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { access, constants, mkdir, readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { hypervisorDomain, type LibvirtDomainHandle } from '../adapters/libvirt.ts';
-import { openNbdExport } from '../adapters/nbd.ts';
-import { ChainError, messageOf, RepositoryError } from '../errors.ts';
-import type { OpenExport } from '../ports/block-source.ts';
-import type { HypervisorDomain } from '../ports/hypervisor-domain.ts';
-import { createRawFile } from '../sinks/raw-file.ts';
-import { DomainStore } from './domain-store.ts';
-import { readIfPresent, replaceFile } from '../durable.ts';
-import type { Point } from './manifest.ts';
-import { layersOf, restoreLayers, type RestoreProgress } from './restore-disk.ts';
-import { type BackupResult, takeBackup, type TakeBackupOptions } from './take-backup.ts';
+import { hypervisorDomain, type LibvirtDomainHandle } from './adapters/libvirt/domain.ts';
+import { openNbdExport } from './adapters/nbd/open-export.ts';
+import { ChainError, messageOf, RepositoryError } from './words/errors.ts';
+import type { OpenExport } from './ports/block-source.ts';
+import type { HypervisorDomain } from './ports/domain.ts';
+import { createRawFile } from './adapters/folder/raw-file.ts';
+import { DomainStore } from './repository/domain-store.ts';
+import { readIfPresent, replaceFile } from './adapters/folder/durable.ts';
+import type { Point } from './repository/manifest.ts';
+import { layersOf, restoreLayers, type RestoreProgress } from './repository/restore-disk.ts';
+import { type BackupResult, takeBackup, type TakeBackupOptions } from './protect/take-backup.ts';
 
 export interface OpenRepositoryOptions {
   /** Makes a repository of a folder that is empty, or not there but in one that is. Default true. */

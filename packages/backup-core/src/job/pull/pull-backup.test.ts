@@ -2,8 +2,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { BackupJobError } from '../errors.ts';
-import { CLUSTER, FakeHypervisor } from '../fake-hypervisor.fixture.ts';
+import { BackupJobError } from '../../words/errors.ts';
+import { CLUSTER, FakeHypervisor } from '../../fake-hypervisor.fixture.ts';
 import { runPullBackup } from './pull-backup.ts';
 
 function domain(): FakeHypervisor {

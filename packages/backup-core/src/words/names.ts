@@ -1,4 +1,4 @@
-import { ulid } from '../ulid.ts';
+import { ulid } from './ulid.ts';
 
 /** Our checkpoints, scratch files and sockets are recognised by this. */
 export const NAME_PREFIX = 'tsbackup';

@@ -1,4 +1,4 @@
-import type { Sink } from './sink.ts';
+import type { Sink } from '../ports/sink.ts';
 
 /** Takes everything and keeps nothing: for measuring and for checking that a disk can be read. */
 export function nullSink(): Sink {

@@ -1,11 +1,11 @@
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { BackupJobError, messageOf } from '../errors.ts';
-import type { HypervisorDomain } from '../ports/hypervisor-domain.ts';
-import { buildDomainBackup } from '../xml/domain-backup.ts';
-import { buildDomainCheckpoint } from '../xml/domain-checkpoint.ts';
-import { parseDomainDisks } from '../xml/domain-disks.ts';
-import type { JobPlan } from './plan.ts';
+import { BackupJobError, messageOf } from '../../words/errors.ts';
+import type { HypervisorDomain } from '../../ports/domain.ts';
+import { buildDomainBackup } from '../../adapters/libvirt/xml/domain-backup.ts';
+import { buildDomainCheckpoint } from '../../adapters/libvirt/xml/domain-checkpoint.ts';
+import { parseDomainDisks } from '../../adapters/libvirt/xml/domain-disks.ts';
+import type { JobPlan } from '../plan.ts';
 
 /** The job's dirty bitmap of a disk, as the NBD server names it. */
 export function exportBitmapOf(disk: { readonly name: string }): string {
