@@ -1,4 +1,4 @@
-import { BackupRepository, ChainError, type Point } from 'libvirt-ts-backup';
+import { BackupRepository, NotFoundError, type Point } from 'libvirt-ts-backup';
 import { resolve } from 'node:path';
 import { printLine } from './cli/output.ts';
 import { startProgress } from './cli/progress.ts';
@@ -55,5 +55,5 @@ await runCommand(
 function select(points: readonly Point[], wanted: string, domain: string): Point {
   const point = wanted === 'latest' ? points.at(-1) : points.find(({ id }) => id === wanted);
   if (point !== undefined) return point;
-  throw new ChainError(`domain ${domain} has no point ${wanted}: list-points shows those it has`);
+  throw new NotFoundError('point', `domain ${domain} has no point ${wanted}: list-points shows those it has`);
 }

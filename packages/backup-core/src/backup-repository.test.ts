@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { BackupPlanError, ChainError, RepositoryError, SinkError } from './words/errors.ts';
+import { BackupPlanError, DamagedError, RepositoryError, SinkError } from './words/errors.ts';
 import { CLUSTER, FakeHypervisor } from './fake-hypervisor.fixture.ts';
 import { DomainStore } from './repository/domain-store.ts';
 import type { Point } from './repository/manifest.ts';
@@ -348,7 +348,7 @@ describe('fails closed', () => {
     const path = join(repository.path, 'domains', domain.uuid, 'points', first?.id ?? '', file);
     await writeFile(path, damage(await readFile(path)));
     const output = join(folder, 'out.raw');
-    expect(await failure(repository.restore(point, 'vda', output))).toBeInstanceOf(ChainError);
+    expect(await failure(repository.restore(point, 'vda', output))).toBeInstanceOf(DamagedError);
     expect(await readdir(folder)).toEqual(['repo']);
   });
 
@@ -358,9 +358,9 @@ describe('fails closed', () => {
     await rm(join(repository.path, 'domains', domain.uuid, 'points', point.parent?.id ?? ''), {
       recursive: true,
     });
-    expect(await failure(repository.points())).toBeInstanceOf(ChainError);
+    expect(await failure(repository.points())).toBeInstanceOf(DamagedError);
     expect(await failure(repository.restore(point, 'vda', join(folder, 'out.raw')))).toBeInstanceOf(
-      ChainError,
+      DamagedError,
     );
   });
 

@@ -3,7 +3,7 @@ import { access, constants, mkdir, readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { hypervisorDomain, type LibvirtDomainHandle } from './adapters/libvirt/domain.ts';
 import { openNbdExport } from './adapters/nbd/open-export.ts';
-import { ChainError, messageOf, RepositoryError } from './words/errors.ts';
+import { DamagedError, messageOf, RepositoryError } from './words/errors.ts';
 import type { OpenExport } from './ports/block-source.ts';
 import type { HypervisorDomain } from './ports/domain.ts';
 import { createRawFile } from './adapters/folder/raw-file.ts';
@@ -59,18 +59,21 @@ export class BackupRepository {
       const bytes = await readIfPresent(file);
       if (bytes !== undefined) return new BackupRepository(folder, parseRepository(bytes, file), openExport);
       if (!create)
-        throw new RepositoryError(`${folder} is not a backup repository: it has no ${REPOSITORY_FILE}`);
+        throw new RepositoryError(
+          'storage',
+          `${folder} is not a backup repository: it has no ${REPOSITORY_FILE}`,
+        );
       // Not its parents: a mistyped path is to be noticed.
       await makeFolder(folder);
       await access(folder, constants.W_OK);
       if ((await readdir(folder)).length > 0)
-        throw new RepositoryError(`${folder} is neither empty nor a backup repository`);
+        throw new RepositoryError('storage', `${folder} is neither empty nor a backup repository`);
       const id = randomBytes(4).toString('hex');
       await replaceFile(file, `${JSON.stringify({ format: FORMAT, id })}\n`);
       return new BackupRepository(folder, id, openExport);
     } catch (error) {
       if (error instanceof RepositoryError) throw error;
-      throw new RepositoryError(`cannot open the repository ${folder}: ${messageOf(error)}`, {
+      throw new RepositoryError('storage', `cannot open the repository ${folder}: ${messageOf(error)}`, {
         cause: error,
       });
     }
@@ -79,7 +82,7 @@ export class BackupRepository {
   /**
    * Backs a running domain up. On any failure, and on an abort, the domain and the repository are as before.
    *
-   * @throws BackupPlanError (nothing was started), BackupJobError, ChainError, RepositoryError, or the
+   * @throws BackupPlanError (nothing was started), BackupJobError, DamagedError, RepositoryError, or the
    * signal's reason
    */
   async backup(
@@ -91,14 +94,18 @@ export class BackupRepository {
     try {
       await makeFolder(join(this.path, DOMAINS));
     } catch (error) {
-      throw new RepositoryError(`cannot write to the repository ${this.path}: ${messageOf(error)}`, {
-        cause: error,
-      });
+      throw new RepositoryError(
+        'storage',
+        `cannot write to the repository ${this.path}: ${messageOf(error)}`,
+        {
+          cause: error,
+        },
+      );
     }
     return takeBackup({ store, owner: this.id, domain: target, openExport: this.#openExport }, options);
   }
 
-  /** The points of one domain or of all, oldest first. @throws ChainError if one is missing or damaged */
+  /** The points of one domain or of all, oldest first. @throws DamagedError if one is missing or damaged */
   async points(domain?: DomainSelector): Promise<readonly Point[]> {
     const stores = domain === undefined ? await this.#stores() : [await this.#storeOf(domain)];
     const points: Point[] = [];
@@ -111,7 +118,7 @@ export class BackupRepository {
    * whole.
    *
    * @param disk - `<target dev>`, such as `vda`
-   * @throws ChainError if anything stored is missing or damaged; SinkError; or the signal's reason
+   * @throws DamagedError if anything stored is missing or damaged; SinkError; or the signal's reason
    */
   async restore(point: Point, disk: string, output: string, options: RestoreOptions = {}): Promise<void> {
     const store = this.#storeFor(point.domain.uuid);
@@ -148,11 +155,15 @@ export class BackupRepository {
     }
     const [store, other] = found;
     if (store === undefined)
-      throw new ChainError(
+      throw new DamagedError(
+        'hash',
         `${this.path} has no point of domain ${wanted}, only of: ${known.join(', ') || 'none'}`,
       );
     if (other !== undefined)
-      throw new ChainError(`${this.path} has points of several domains named ${wanted}: give the UUID`);
+      throw new DamagedError(
+        'hash',
+        `${this.path} has points of several domains named ${wanted}: give the UUID`,
+      );
     return store;
   }
 }
@@ -168,14 +179,18 @@ async function makeFolder(path: string): Promise<void> {
 async function chainFrom(store: DomainStore, id: string): Promise<readonly Point[]> {
   const chain: Point[] = [];
   for await (const point of store.chain()) if (chain.length > 0 || point.id === id) chain.push(point);
-  if (chain.length === 0) throw new ChainError(`there is no point ${id}`);
+  if (chain.length === 0) throw new DamagedError('hash', `there is no point ${id}`);
   return chain;
 }
 
 function parseRepository(bytes: Buffer, path: string): string {
   const { format, id } = JSON.parse(bytes.toString('utf8')) as { format?: unknown; id?: unknown };
   if (format !== FORMAT)
-    throw new RepositoryError(`${path} has format ${String(format)}, this version reads ${FORMAT}`);
-  if (typeof id !== 'string' || !/^[0-9a-f]{8}$/.test(id)) throw new RepositoryError(`${path} has no id`);
+    throw new RepositoryError(
+      'storage',
+      `${path} has format ${String(format)}, this version reads ${FORMAT}`,
+    );
+  if (typeof id !== 'string' || !/^[0-9a-f]{8}$/.test(id))
+    throw new RepositoryError('storage', `${path} has no id`);
   return id;
 }

@@ -4,10 +4,21 @@ export {
   BackupError,
   BackupJobError,
   BackupPlanError,
-  ChainError,
+  BackupUsageError,
+  DamagedError,
+  type DamageReason,
+  HypervisorError,
+  type HypervisorReason,
   type JobPhase,
+  type JobReason,
+  NotFoundError,
+  type NotFoundReason,
+  type PlanReason,
   RepositoryError,
+  type RepositoryReason,
   SinkError,
+  type SinkReason,
+  type UsageReason,
 } from './words/errors.ts';
 export { BASE_ALLOCATION, layout, type LayoutOptions, type LayoutRange } from './transfer/layout.ts';
 export type { ExcludedDisk, PlanOptions } from './job/plan.ts';

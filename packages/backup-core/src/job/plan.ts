@@ -70,7 +70,10 @@ export async function planJob(domain: HypervisorDomain, options: PlanOptions): P
   const name = options.name ?? jobName();
   const socket = socketPath(name, options.scratchDir);
   if (!(await domain.isActive()))
-    throw new BackupPlanError(`domain ${domain.name} is shut off: a pull backup needs it running`);
+    throw new BackupPlanError(
+      'domain-off',
+      `domain ${domain.name} is shut off: a pull backup needs it running`,
+    );
   await refuseBusyDomain(domain);
   const checkpoint = options.checkpoint === undefined ? name : options.checkpoint;
   await refuseExistingCheckpoint(domain, checkpoint);
@@ -85,11 +88,15 @@ export async function planJob(domain: HypervisorDomain, options: PlanOptions): P
 function socketPath(name: string, scratchDir: string | undefined): string {
   const folder = scratchDir ?? DEFAULT_SOCKET_DIR;
   if (!isAbsolute(folder))
-    throw new BackupPlanError(`the scratch folder ${folder} is not an absolute path on the hypervisor`);
+    throw new BackupPlanError(
+      'scratch',
+      `the scratch folder ${folder} is not an absolute path on the hypervisor`,
+    );
   const path = join(folder, `${name}.sock`);
   const bytes = Buffer.byteLength(path);
   if (bytes > MAX_SOCKET_PATH_BYTES)
     throw new BackupPlanError(
+      'scratch',
       `the socket ${path} would have ${bytes} bytes, a unix socket has at most ${MAX_SOCKET_PATH_BYTES}: use a shorter scratch folder`,
     );
   return path;
@@ -102,13 +109,17 @@ async function refuseBusyDomain(domain: HypervisorDomain): Promise<void> {
   const { socket, disks } = parseDomainBackup(running);
   const where = socket === undefined ? '' : `, served at ${socket}`;
   throw new BackupPlanError(
+    'domain-busy',
     `domain ${domain.name} has a backup job already: disks ${disks.join(', ')}${where}`,
   );
 }
 
 async function refuseExistingCheckpoint(domain: HypervisorDomain, checkpoint: string | null): Promise<void> {
   if (checkpoint !== null && (await domain.checkpointNames()).includes(checkpoint))
-    throw new BackupPlanError(`domain ${domain.name} has a checkpoint ${checkpoint} already`);
+    throw new BackupPlanError(
+      'checkpoint-exists',
+      `domain ${domain.name} has a checkpoint ${checkpoint} already`,
+    );
 }
 
 interface Selection {
@@ -125,6 +136,7 @@ function selectDisks(
   for (const name of wanted ?? [])
     if (!disks.some((disk) => disk.name === name))
       throw new BackupPlanError(
+        'no-incremental',
         `domain ${domain.name} has no disk ${name}, only ${disks.map((disk) => disk.name).join(', ')}`,
       );
   const included: (DomainDisk & { path: string })[] = [];
@@ -136,6 +148,7 @@ function selectDisks(
       excluded.push({ name, reason });
     } else if (disk.format !== 'qcow2') {
       throw new BackupPlanError(
+        'no-incremental',
         `disk ${name} of domain ${domain.name} is ${disk.format}, which holds no dirty bitmap: only qcow2 does; name the disks to back up to leave it out`,
       );
     } else if (source.type === 'file' || source.type === 'block') {
@@ -143,11 +156,13 @@ function selectDisks(
     } else {
       const kind = source.type === 'other' ? source.kind : 'without source';
       throw new BackupPlanError(
+        'no-incremental',
         `disk ${name} of domain ${domain.name} is ${kind}: only file and block are supported`,
       );
     }
   }
-  if (included.length === 0) throw new BackupPlanError(`domain ${domain.name} has no disk to back up`);
+  if (included.length === 0)
+    throw new BackupPlanError('no-disks', `domain ${domain.name} has no disk to back up`);
   return { included, excluded };
 }
 
@@ -165,11 +180,14 @@ async function dirtySizes(
 ): Promise<ReadonlyMap<string, number> | undefined> {
   if (checkpoint === undefined) return undefined;
   const xml = await domain.checkpointXml(checkpoint);
-  if (xml === null) throw new BackupPlanError(`domain ${domain.name} has no checkpoint ${checkpoint}`);
+  if (xml === null)
+    throw new BackupPlanError('no-incremental', `domain ${domain.name} has no checkpoint ${checkpoint}`);
   try {
     return parseCheckpointSizes(xml);
   } catch (error) {
-    throw new BackupPlanError(`checkpoint ${checkpoint}: ${messageOf(error)}`, { cause: error });
+    throw new BackupPlanError('no-incremental', `checkpoint ${checkpoint}: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
 }
 
@@ -199,7 +217,10 @@ function scratchPath(
 ): string {
   if (scratchDir !== undefined) return join(scratchDir, `${jobname}.${disk.name}.scratch`);
   if (disk.source.type !== 'file')
-    throw new BackupPlanError(`disk ${disk.name} is a block device: its scratch file needs a scratch folder`);
+    throw new BackupPlanError(
+      'no-incremental',
+      `disk ${disk.name} is a block device: its scratch file needs a scratch folder`,
+    );
   const suffix = `.${jobname}.scratch`;
   const image = Buffer.from(basename(disk.path))
     .subarray(0, MAX_FILE_NAME_BYTES - suffix.length)
@@ -216,6 +237,7 @@ function refuseDemoted(
   const demoted = disks.filter((disk) => disk.demoted !== undefined).map((disk) => disk.name);
   if (demoted.length === 0) return;
   throw new BackupPlanError(
+    'no-incremental',
     `no incremental backup of domain ${domain.name} since ${incremental ?? ''}: its bitmap is missing or inconsistent on ${demoted.join(', ')}`,
   );
 }

@@ -21,10 +21,14 @@ export async function reconcileDomain(
   if (socket !== undefined && jobNameOfSocket(socket, owner) !== undefined) {
     const cleanupErrors = await endJob(domain, { socket });
     if (cleanupErrors.length > 0)
-      throw new BackupJobError(`the job of an interrupted backup of domain ${domain.name} does not end`, {
-        phase: 'end',
-        cleanupErrors,
-      });
+      throw new BackupJobError(
+        'failed',
+        `the job of an interrupted backup of domain ${domain.name} does not end`,
+        {
+          phase: 'end',
+          cleanupErrors,
+        },
+      );
   }
   for (const name of await domain.checkpointNames())
     if (isJobName(name, owner) && name !== current) await domain.deleteCheckpoint(name);

@@ -117,7 +117,10 @@ async function deleteSuperseded(domain: HypervisorDomain, checkpoint: string): P
 function checkedMode(mode: string): BackupMode {
   const known = MODES.find((each) => each === mode);
   if (known === undefined)
-    throw new BackupPlanError(`the mode is ${JSON.stringify(mode)}, none of ${MODES.join(', ')}`);
+    throw new BackupPlanError(
+      'no-incremental',
+      `the mode is ${JSON.stringify(mode)}, none of ${MODES.join(', ')}`,
+    );
   return known;
 }
 
@@ -146,14 +149,15 @@ async function decide(
   if (mode === 'full') return { mode, reason: 'asked for' };
   if (newest === undefined) {
     const reason = `the repository has no point of domain ${domain.name} yet`;
-    if (mode === 'incremental') throw new BackupPlanError(`no incremental backup: ${reason}`);
+    if (mode === 'incremental')
+      throw new BackupPlanError('no-incremental', `no incremental backup: ${reason}`);
     return { mode: 'full', reason };
   }
   const { checkpoint } = newest.point;
   const exists = !(await domain.isActive()) || (await domain.checkpointNames()).includes(checkpoint);
   if (exists) return { mode: 'incremental', parent: newest };
   const reason = `domain ${domain.name} has no checkpoint ${checkpoint}, that of the newest point`;
-  if (mode === 'incremental') throw new BackupPlanError(`no incremental backup: ${reason}`);
+  if (mode === 'incremental') throw new BackupPlanError('no-incremental', `no incremental backup: ${reason}`);
   return { mode: 'full', reason };
 }
 

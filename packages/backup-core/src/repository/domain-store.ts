@@ -1,6 +1,6 @@
 import { mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ChainError } from '../words/errors.ts';
+import { DamagedError } from '../words/errors.ts';
 import { readIfPresent, replaceFile, sha256, syncFolder } from '../adapters/folder/durable.ts';
 import { decodeHead, decodeManifest, encodeManifest, type Point, type PointReference } from './manifest.ts';
 
@@ -42,7 +42,7 @@ export class DomainStore {
     let point = (await this.head())?.point;
     const seen = new Set<string>();
     while (point !== undefined) {
-      if (seen.has(point.id)) throw new ChainError(`point ${point.id} is its own ancestor`);
+      if (seen.has(point.id)) throw new DamagedError('hash', `point ${point.id} is its own ancestor`);
       seen.add(point.id);
       yield point;
       point = point.previous === null ? undefined : await this.#point(point.previous);
@@ -87,7 +87,7 @@ export class DomainStore {
   async #point({ id, manifestSha256 }: PointReference): Promise<Point> {
     const path = join(this.path, POINTS, id, MANIFEST);
     const bytes = await readIfPresent(path);
-    if (bytes === undefined) throw new ChainError(`point ${id} is missing: there is no ${path}`);
+    if (bytes === undefined) throw new DamagedError('hash', `point ${id} is missing: there is no ${path}`);
     return decodeManifest(bytes, id, manifestSha256);
   }
 }

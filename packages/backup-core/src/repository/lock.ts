@@ -19,7 +19,9 @@ export async function lockFolder(path: string): Promise<FolderLock> {
       stale: STALE_MS,
       update: UPDATE_MS,
       onCompromised: (error) => {
-        lost.abort(new RepositoryError(`the lock of ${path} was lost: ${error.message}`, { cause: error }));
+        lost.abort(
+          new RepositoryError('storage', `the lock of ${path} was lost: ${error.message}`, { cause: error }),
+        );
       },
     });
     return {
@@ -34,6 +36,6 @@ export async function lockFolder(path: string): Promise<FolderLock> {
     const why = busy
       ? `another backup works on it; after a crash it is free ${STALE_MS / 1000} s later`
       : messageOf(error);
-    throw new RepositoryError(`cannot lock ${path}: ${why}`, { cause: error });
+    throw new RepositoryError('storage', `cannot lock ${path}: ${why}`, { cause: error });
   }
 }

@@ -1,4 +1,4 @@
-import { ChainError, messageOf } from '../words/errors.ts';
+import { DamagedError, messageOf } from '../words/errors.ts';
 import { sha256 } from '../adapters/folder/durable.ts';
 
 /** One disk of a stored point. */
@@ -51,24 +51,26 @@ export function encodeManifest(point: Point): string {
   return `${JSON.stringify(point, null, 2)}\n`;
 }
 
-/** @throws ChainError unless the bytes are those that were stored */
+/** @throws DamagedError unless the bytes are those that were stored */
 export function decodeManifest(bytes: Buffer, id: string, expectedSha256: string): Point {
   const actual = sha256(bytes);
   if (actual !== expectedSha256)
-    throw new ChainError(
+    throw new DamagedError(
+      'hash',
       `the manifest of point ${id} is damaged: SHA-256 ${actual}, expected ${expectedSha256}`,
     );
   // Whoever knows the hash wrote the content: no field needs checking again.
   const point = parseJson(bytes, `the manifest of point ${id}`) as Point;
-  if (point.id !== id) throw new ChainError(`the manifest of point ${id} is that of point ${point.id}`);
+  if (point.id !== id)
+    throw new DamagedError('hash', `the manifest of point ${id} is that of point ${point.id}`);
   return point;
 }
 
-/** @throws ChainError if it is not what was written */
+/** @throws DamagedError if it is not what was written */
 export function decodeHead(bytes: Buffer, path: string): PointReference {
   const head = parseJson(bytes, path) as Partial<PointReference> | null;
   if (typeof head?.id !== 'string' || typeof head.manifestSha256 !== 'string')
-    throw new ChainError(`${path} does not name a point`);
+    throw new DamagedError('hash', `${path} does not name a point`);
   return { id: head.id, manifestSha256: head.manifestSha256 };
 }
 
@@ -76,6 +78,6 @@ function parseJson(bytes: Buffer, what: string): unknown {
   try {
     return JSON.parse(bytes.toString('utf8')) as unknown;
   } catch (error) {
-    throw new ChainError(`${what} is not JSON: ${messageOf(error)}`, { cause: error });
+    throw new DamagedError('hash', `${what} is not JSON: ${messageOf(error)}`, { cause: error });
   }
 }

@@ -1,5 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { ChainError, messageOf } from '../words/errors.ts';
+import { DamagedError, messageOf } from '../words/errors.ts';
 import type { Sink } from '../ports/sink.ts';
 import type { DomainStore } from './domain-store.ts';
 import { sha256 } from '../adapters/folder/durable.ts';
@@ -23,7 +23,7 @@ export interface RestoreProgress {
  * The layers of a disk at a point, newest first, down to the last full.
  *
  * @param chain - the point and its ancestors, newest first
- * @throws ChainError if the chain has no full of this disk
+ * @throws DamagedError if the chain has no full of this disk
  */
 export function layersOf(chain: readonly Point[], disk: string): readonly Layer[] {
   const layers: Layer[] = [];
@@ -31,18 +31,18 @@ export function layersOf(chain: readonly Point[], disk: string): readonly Layer[
     const stored = point.disks.find(({ name }) => name === disk);
     if (stored === undefined) {
       const names = point.disks.map(({ name }) => name).join(', ');
-      throw new ChainError(`point ${point.id} has no disk ${disk}, only ${names}`);
+      throw new DamagedError('hash', `point ${point.id} has no disk ${disk}, only ${names}`);
     }
     layers.push({ pointId: point.id, disk: stored });
     if (stored.mode === 'full') return layers;
   }
-  throw new ChainError(`disk ${disk} has no full backup at or before point ${chain[0]?.id ?? ''}`);
+  throw new DamagedError('hash', `disk ${disk} has no full backup at or before point ${chain[0]?.id ?? ''}`);
 }
 
 /**
  * Writes a disk into a sink, every byte checked against its hash.
  *
- * @throws ChainError if anything stored is missing or damaged; SinkError
+ * @throws DamagedError if anything stored is missing or damaged; SinkError
  */
 export async function restoreLayers(
   store: DomainStore,
@@ -92,7 +92,7 @@ async function openDataFiles(store: DomainStore, layers: readonly Layer[]): Prom
       files.push(await open(path, 'r'));
     } catch (error) {
       await close();
-      throw new ChainError(`cannot open ${path}: ${messageOf(error)}`, { cause: error });
+      throw new DamagedError('hash', `cannot open ${path}: ${messageOf(error)}`, { cause: error });
     }
   }
   return {
@@ -103,7 +103,8 @@ async function openDataFiles(store: DomainStore, layers: readonly Layer[]): Prom
       const { bytesRead } = await (files[layer] as FileHandle).read(bytes, 0, run.length, run.at);
       if (bytesRead !== run.length || sha256(bytes) !== run.sha256) {
         const { pointId, disk } = layers[layer] as Layer;
-        throw new ChainError(
+        throw new DamagedError(
+          'hash',
           `the data of disk ${disk.name} in point ${pointId} is damaged: ${run.length} bytes at ${run.offset}`,
         );
       }

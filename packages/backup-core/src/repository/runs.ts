@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
-import { ChainError, messageOf } from '../words/errors.ts';
+import { DamagedError, messageOf } from '../words/errors.ts';
 
 /** A stored range of a disk. A list of runs is in order of offset, without overlap. */
 export type Run =
@@ -48,15 +48,16 @@ export class RunsWriter {
   }
 }
 
-/** @throws ChainError unless the list is the one that was stored */
+/** @throws DamagedError unless the list is the one that was stored */
 export async function checkRuns(path: string, expectedSha256: string): Promise<void> {
   const hash = createHash('sha256');
   try {
     for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
   } catch (error) {
-    throw new ChainError(`cannot read ${path}: ${messageOf(error)}`, { cause: error });
+    throw new DamagedError('hash', `cannot read ${path}: ${messageOf(error)}`, { cause: error });
   }
-  if (hash.digest('hex') !== expectedSha256) throw new ChainError(`${path} is damaged: its SHA-256 is wrong`);
+  if (hash.digest('hex') !== expectedSha256)
+    throw new DamagedError('hash', `${path} is damaged: its SHA-256 is wrong`);
 }
 
 /** The runs of a list that was checked. */

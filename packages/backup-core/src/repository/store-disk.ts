@@ -66,7 +66,7 @@ async function create(path: string): Promise<NewFile> {
         for (let done = 0; done < bytes.length;)
           done += (await file.write(bytes, done, bytes.length - done)).bytesWritten;
       } catch (error) {
-        throw new RepositoryError(`cannot write ${path}: ${messageOf(error)}`, { cause: error });
+        throw new RepositoryError('storage', `cannot write ${path}: ${messageOf(error)}`, { cause: error });
       }
     },
     [Symbol.asyncDispose]: () => file.close(),

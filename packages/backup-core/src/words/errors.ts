@@ -1,7 +1,63 @@
-/** What every error of this package has: a stable `code` to test for. Messages may change, codes do not. */
+/**
+ * What every error of this package has: a stable `code` for its class and a stable `reason` within it, both to
+ * be tested for. Messages may change, codes and reasons do not.
+ */
 export abstract class BackupError extends Error {
   abstract readonly code: string;
+  abstract readonly reason: string;
 }
+
+/** Why a call was refused before anything was done. */
+export type UsageReason =
+  /** An option that is unknown, of the wrong type, out of range or at odds with another. */
+  | 'option'
+  /** A call that this object no longer, or not yet, allows. */
+  | 'state';
+
+/** The caller's mistake, found before anything was done. */
+export class BackupUsageError extends BackupError {
+  static {
+    this.prototype.name = 'BackupUsageError';
+  }
+  readonly code = 'ERR_BACKUP_USAGE';
+  readonly reason: UsageReason;
+
+  constructor(reason: UsageReason, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.reason = reason;
+  }
+}
+
+/** What there is none of. */
+export type NotFoundReason = 'domain' | 'disk' | 'point' | 'checkpoint';
+
+/** Something that was named does not exist. */
+export class NotFoundError extends BackupError {
+  static {
+    this.prototype.name = 'NotFoundError';
+  }
+  readonly code = 'ERR_BACKUP_NOT_FOUND';
+  readonly reason: NotFoundReason;
+
+  constructor(reason: NotFoundReason, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.reason = reason;
+  }
+}
+
+/** Why a backup cannot be taken as asked. */
+export type PlanReason =
+  /** The domain is shut off. */
+  | 'domain-off'
+  /** A job runs on the domain already. */
+  | 'domain-busy'
+  | 'checkpoint-exists'
+  /** An incremental was insisted on, and the changes of a disk are not known. */
+  | 'no-incremental'
+  /** No disk of the domain is left to back up. */
+  | 'no-disks'
+  /** The place asked for scratch files or the socket cannot be used. */
+  | 'scratch';
 
 /** The backup cannot be taken as asked. Found before anything was started; nothing was changed. */
 export class BackupPlanError extends BackupError {
@@ -9,10 +65,69 @@ export class BackupPlanError extends BackupError {
     this.prototype.name = 'BackupPlanError';
   }
   readonly code = 'ERR_BACKUP_PLAN';
+  readonly reason: PlanReason;
+
+  constructor(reason: PlanReason, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.reason = reason;
+  }
+}
+
+/** What the hypervisor's answer was. */
+export type HypervisorReason =
+  /** The connection to its daemon ended. */
+  | 'connection-lost'
+  /** It answered nothing in time. */
+  | 'timeout'
+  /** It, or QEMU, may not do what was asked. */
+  | 'denied'
+  /** The domain does not exist any more. */
+  | 'no-domain'
+  | 'unsupported'
+  /** Anything else: see `cause`. */
+  | 'failed';
+
+/** The hypervisor refused something, or was not there to be asked. */
+export class HypervisorError extends BackupError {
+  static {
+    this.prototype.name = 'HypervisorError';
+  }
+  readonly code = 'ERR_BACKUP_HYPERVISOR';
+  readonly reason: HypervisorReason;
+
+  constructor(reason: HypervisorReason, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.reason = reason;
+  }
 }
 
 /** Where in its life a backup job was when it failed. */
 export type JobPhase = 'begin' | 'connect' | 'transfer' | 'end';
+
+/** Why a job failed. */
+export type JobReason =
+  /** QEMU's user, or ours, may not use a folder, file or socket. */
+  | 'denied'
+  /** The job is not there any more: the guest was destroyed, or somebody ended the job. */
+  | 'job-gone'
+  /** The hypervisor's daemon or the NBD server cannot be reached any more. */
+  | 'connection-lost'
+  /** The NBD server did not answer for longer than it may. */
+  | 'timeout'
+  /** The disk itself could not be read. */
+  | 'media'
+  /** A scratch file ran full. */
+  | 'scratch-full'
+  /** Ended with `abort()`. */
+  | 'aborted'
+  /** Not everything was read, and it was not said that this is meant. */
+  | 'incomplete'
+  /** Somebody deleted the new checkpoint. */
+  | 'checkpoint-lost'
+  /** Something of the job could not be removed: see `cleanupErrors`. */
+  | 'left-behind'
+  /** Anything else: see `cause`. */
+  | 'failed';
 
 /** The job was started, or may have been, and failed. It was aborted and its checkpoint dropped. */
 export class BackupJobError extends BackupError {
@@ -20,6 +135,7 @@ export class BackupJobError extends BackupError {
     this.prototype.name = 'BackupJobError';
   }
   readonly code = 'ERR_BACKUP_JOB';
+  readonly reason: JobReason;
   readonly phase: JobPhase;
   /** Target of the disk it failed on, such as `vda`. */
   readonly disk: string | undefined;
@@ -27,25 +143,50 @@ export class BackupJobError extends BackupError {
   readonly cleanupErrors: readonly Error[];
 
   constructor(
+    reason: JobReason,
     message: string,
-    fields: { phase: JobPhase; disk?: string; cause?: unknown; cleanupErrors?: readonly Error[] },
+    fields: {
+      readonly phase: JobPhase;
+      readonly disk?: string | undefined;
+      readonly cause?: unknown;
+      readonly cleanupErrors?: readonly Error[];
+    },
   ) {
     const { cleanupErrors = [] } = fields;
     const left = cleanupErrors.map((error) => `; cleaning up failed too: ${error.message}`).join('');
     super(message + left, { cause: fields.cause });
+    this.reason = reason;
     this.phase = fields.phase;
     this.disk = fields.disk;
     this.cleanupErrors = cleanupErrors;
   }
 }
 
-/** A stored point, or one it builds on, is missing, damaged or not what its child says it is. */
-export class ChainError extends BackupError {
+/** What is wrong with what was stored. */
+export type DamageReason =
+  /** An object is not there. */
+  | 'missing'
+  /** Bytes are not those that were stored. */
+  | 'hash'
+  /** Bytes are those of something else, or make no sense. */
+  | 'format';
+
+/** Something stored is missing, damaged or not what it should be. */
+export class DamagedError extends BackupError {
   static {
-    this.prototype.name = 'ChainError';
+    this.prototype.name = 'DamagedError';
   }
-  readonly code = 'ERR_BACKUP_CHAIN';
+  readonly code = 'ERR_BACKUP_DAMAGED';
+  readonly reason: DamageReason;
+
+  constructor(reason: DamageReason, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.reason = reason;
+  }
 }
+
+/** Why the target of a copy or restore cannot be used. */
+export type SinkReason = 'exists' | 'denied' | 'full' | 'size' | 'failed';
 
 /** The target of a copy or restore cannot be created or written. */
 export class SinkError extends BackupError {
@@ -53,14 +194,45 @@ export class SinkError extends BackupError {
     this.prototype.name = 'SinkError';
   }
   readonly code = 'ERR_BACKUP_SINK';
+  readonly reason: SinkReason;
+
+  constructor(reason: SinkReason, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.reason = reason;
+  }
 }
 
-/** The repository cannot be opened or written, or somebody else is working on it. */
+/** Why a repository cannot be used. */
+export type RepositoryReason =
+  /** There is no repository. */
+  | 'absent'
+  /** The place holds something else. */
+  | 'foreign'
+  /** A version that this library does not know. */
+  | 'format'
+  /** Somebody else works on it; the message says who. */
+  | 'busy'
+  /** It may not be read or written. */
+  | 'denied'
+  /** A key is needed and missing, or is not the right one. */
+  | 'key'
+  /** No space is left. */
+  | 'full'
+  /** Anything else its storage said: see `cause`. */
+  | 'storage';
+
+/** The repository cannot be opened, read or written, or somebody else is working on it. */
 export class RepositoryError extends BackupError {
   static {
     this.prototype.name = 'RepositoryError';
   }
   readonly code = 'ERR_BACKUP_REPOSITORY';
+  readonly reason: RepositoryReason;
+
+  constructor(reason: RepositoryReason, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.reason = reason;
+  }
 }
 
 /** The message of anything that was thrown. */

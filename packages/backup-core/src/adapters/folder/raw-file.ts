@@ -14,20 +14,22 @@ import type { Sink } from '../../ports/sink.ts';
  */
 export async function createRawFile(path: string, size: number): Promise<Sink> {
   const target = resolve(path);
-  if (await exists(target)) throw new SinkError(`${target} exists already`);
+  if (await exists(target)) throw new SinkError('exists', `${target} exists already`);
   const partial = join(dirname(target), `.${basename(target).slice(0, 200)}.${ulid()}.partial`);
   let file: FileHandle;
   try {
     file = await open(partial, 'wx');
   } catch (error) {
-    throw new SinkError(`cannot create ${target}: ${messageOf(error)}`, { cause: error });
+    throw new SinkError('failed', `cannot create ${target}: ${messageOf(error)}`, { cause: error });
   }
   const sink = new RawFile(file, target, partial);
   try {
     await file.truncate(size);
   } catch (error) {
     await sink.discard();
-    throw new SinkError(`cannot make ${target} ${size} bytes long: ${messageOf(error)}`, { cause: error });
+    throw new SinkError('failed', `cannot make ${target} ${size} bytes long: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
   return sink;
 }
@@ -77,7 +79,7 @@ class RawFile implements Sink {
   }
 
   #failed(what: string, error: unknown): SinkError {
-    return new SinkError(`cannot ${what} ${this.#target}: ${messageOf(error)}`, { cause: error });
+    return new SinkError('failed', `cannot ${what} ${this.#target}: ${messageOf(error)}`, { cause: error });
   }
 }
 
@@ -88,7 +90,7 @@ async function publish(partial: string, target: string): Promise<void> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EEXIST' || (await exists(target)))
-      throw new SinkError(`${target} was created by somebody else meanwhile`, { cause: error });
+      throw new SinkError('exists', `${target} was created by somebody else meanwhile`, { cause: error });
     await rename(partial, target);
     return;
   }

@@ -34,6 +34,7 @@ export async function beginJob(domain: HypervisorDomain, plan: JobPlan): Promise
   } catch (error) {
     const denied = /permission denied/i.test(messageOf(error)) ? await describeFolders(plan) : '';
     throw new BackupJobError(
+      'failed',
       `cannot start the backup of domain ${domain.name}: ${messageOf(error)}${denied}`,
       {
         phase: 'begin',

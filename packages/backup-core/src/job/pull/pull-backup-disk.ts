@@ -69,7 +69,7 @@ export class PullBackupDisk {
       yield* readChunks(this.#source, this.ranges(bound), bound);
     } catch (error) {
       signal?.throwIfAborted();
-      throw new BackupJobError(`reading disk ${this.name} failed: ${messageOf(error)}`, {
+      throw new BackupJobError('failed', `reading disk ${this.name} failed: ${messageOf(error)}`, {
         phase: 'transfer',
         disk: this.name,
         cause: error,

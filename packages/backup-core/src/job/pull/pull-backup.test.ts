@@ -83,7 +83,7 @@ describe('runPullBackup', () => {
 
   it('an abort for an error gives it back, and adds what could not be cleaned up', async () => {
     const fake = domain();
-    const broken = new BackupJobError('broken wire', { phase: 'transfer', disk: 'vda' });
+    const broken = new BackupJobError('failed', 'broken wire', { phase: 'transfer', disk: 'vda' });
     const clean = await runPullBackup(fake, fake.openExport, {});
     expect(await clean.abortFor(broken)).toBe(broken);
     await using dirty = await runPullBackup(fake, fake.openExport, {});

@@ -54,10 +54,10 @@ export async function runPullBackup(
 function withCleanupErrors(error: unknown, phase: JobPhase, cleanupErrors: readonly Error[]): unknown {
   if (cleanupErrors.length === 0) return error;
   const fields = { phase, cause: error, cleanupErrors };
-  if (!(error instanceof BackupJobError)) return new BackupJobError(messageOf(error), fields);
+  if (!(error instanceof BackupJobError)) return new BackupJobError('failed', messageOf(error), fields);
   const { phase: known, disk } = error;
   const where = disk === undefined ? { phase: known } : { phase: known, disk };
-  return new BackupJobError(error.message, { ...fields, ...where });
+  return new BackupJobError('failed', error.message, { ...fields, ...where });
 }
 
 async function connectDisk(
@@ -76,11 +76,15 @@ async function connectDisk(
     const denied = isAccessDenied(error)
       ? `; we must be able to write to the socket: ${await describePath(plan.socket)}`
       : '';
-    throw new BackupJobError(`cannot open disk ${disk.name} of the job: ${messageOf(error)}${denied}`, {
-      phase: 'connect',
-      disk: disk.name,
-      cause: error,
-    });
+    throw new BackupJobError(
+      'failed',
+      `cannot open disk ${disk.name} of the job: ${messageOf(error)}${denied}`,
+      {
+        phase: 'connect',
+        disk: disk.name,
+        cause: error,
+      },
+    );
   }
 }
 
@@ -146,12 +150,14 @@ export class PullBackup implements AsyncDisposable {
    */
   async complete(): Promise<void> {
     if (this.#state.kind === 'ending' && this.#state.outcome === 'aborted')
-      throw new BackupJobError('the backup was aborted before it was complete', { phase: 'end' });
+      throw new BackupJobError('failed', 'the backup was aborted before it was complete', { phase: 'end' });
     await this.#end('completed');
     const { checkpoint } = this;
     if (checkpoint === null) return;
     if (!(await this.#domain.checkpointNames()).includes(checkpoint))
-      throw new BackupJobError(`checkpoint ${checkpoint} has vanished during the backup`, { phase: 'end' });
+      throw new BackupJobError('failed', `checkpoint ${checkpoint} has vanished during the backup`, {
+        phase: 'end',
+      });
   }
 
   /**
@@ -198,9 +204,13 @@ export class PullBackup implements AsyncDisposable {
     const cleanupErrors = await endJob(this.#domain, remainsOf(this.#plan, outcome));
     if (cleanupErrors.length === 0) return;
     const what = outcome === 'completed' ? 'ended' : 'aborted';
-    throw new BackupJobError(`the backup of domain ${this.#domain.name} could not be ${what} cleanly`, {
-      phase: 'end',
-      cleanupErrors,
-    });
+    throw new BackupJobError(
+      'failed',
+      `the backup of domain ${this.#domain.name} could not be ${what} cleanly`,
+      {
+        phase: 'end',
+        cleanupErrors,
+      },
+    );
   }
 }
