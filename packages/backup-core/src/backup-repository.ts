@@ -5,7 +5,7 @@ import { hypervisorDomain, type LibvirtDomainHandle } from './adapters/libvirt/d
 import { openNbdExport } from './adapters/nbd/open-export.ts';
 import { DamagedError, messageOf, RepositoryError } from './words/errors.ts';
 import type { OpenExport } from './ports/block-source.ts';
-import type { HypervisorDomain } from './ports/domain.ts';
+import type { HypervisorDomain } from './ports/hypervisor-domain.ts';
 import { createRawFile } from './adapters/folder/raw-file.ts';
 import { DomainStore } from './repository/domain-store.ts';
 import { readIfPresent, replaceFile } from './adapters/folder/durable.ts';

@@ -5,7 +5,7 @@ import type {
   StatusExtent,
   StatusReply,
 } from './ports/block-source.ts';
-import type { HypervisorDomain } from './ports/domain.ts';
+import type { HypervisorDomain } from './ports/hypervisor-domain.ts';
 import { attribute, child, children, parseXml } from './adapters/libvirt/xml/xml.ts';
 
 /** Granularity of the fake's bitmaps and allocation. */

@@ -32,7 +32,7 @@ export type {
   StatusExtent,
   StatusReply,
 } from './ports/block-source.ts';
-export type { HypervisorDomain } from './ports/domain.ts';
+export type { HypervisorDomain } from './ports/hypervisor-domain.ts';
 export type { Point, StoredDisk } from './repository/manifest.ts';
 export {
   BackupRepository,

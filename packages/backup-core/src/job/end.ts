@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { HypervisorDomain } from '../ports/domain.ts';
+import type { HypervisorDomain } from '../ports/hypervisor-domain.ts';
 import { parseDomainBackup } from '../adapters/libvirt/xml/domain-backup.ts';
 
 const POLL_MS = 20;

@@ -1,6 +1,6 @@
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { BackupPlanError, messageOf } from '../words/errors.ts';
-import type { HypervisorDomain } from '../ports/domain.ts';
+import type { HypervisorDomain } from '../ports/hypervisor-domain.ts';
 import { parseDomainBackup } from '../adapters/libvirt/xml/domain-backup.ts';
 import { parseCheckpointSizes } from '../adapters/libvirt/xml/domain-checkpoint.ts';
 import { type DomainDisk, parseDomainDisks } from '../adapters/libvirt/xml/domain-disks.ts';

@@ -1,7 +1,7 @@
 import { BackupJobError } from '../words/errors.ts';
 import { endJob } from '../job/end.ts';
 import { isJobName, jobNameOfSocket } from '../words/names.ts';
-import type { HypervisorDomain } from '../ports/domain.ts';
+import type { HypervisorDomain } from '../ports/hypervisor-domain.ts';
 import { parseDomainBackup } from '../adapters/libvirt/xml/domain-backup.ts';
 
 /**

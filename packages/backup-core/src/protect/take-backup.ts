@@ -4,7 +4,7 @@ import { jobName } from '../words/names.ts';
 import type { PlanOptions } from '../job/plan.ts';
 import { type PullBackup, runPullBackup } from '../job/pull/pull-backup.ts';
 import type { OpenExport } from '../ports/block-source.ts';
-import type { HypervisorDomain } from '../ports/domain.ts';
+import type { HypervisorDomain } from '../ports/hypervisor-domain.ts';
 import { ulid } from '../words/ulid.ts';
 import type { DomainStore, PartialPoint } from '../repository/domain-store.ts';
 import { lockFolder } from '../repository/lock.ts';

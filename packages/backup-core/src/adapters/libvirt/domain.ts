@@ -4,7 +4,7 @@ import {
   virDomainCheckpointDeleteFlags,
   virDomainCheckpointXMLFlags,
 } from 'libvirt-ts-rpc';
-import type { HypervisorDomain } from '../../ports/domain.ts';
+import type { HypervisorDomain } from '../../ports/hypervisor-domain.ts';
 
 const { VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY: METADATA_ONLY } = virDomainCheckpointDeleteFlags;
 const { VIR_DOMAIN_CHECKPOINT_XML_NO_DOMAIN: NO_DOMAIN, VIR_DOMAIN_CHECKPOINT_XML_SIZE: SIZE } =

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { BackupJobError, messageOf } from '../../words/errors.ts';
-import type { HypervisorDomain } from '../../ports/domain.ts';
+import type { HypervisorDomain } from '../../ports/hypervisor-domain.ts';
 import { buildDomainBackup } from '../../adapters/libvirt/xml/domain-backup.ts';
 import { buildDomainCheckpoint } from '../../adapters/libvirt/xml/domain-checkpoint.ts';
 import { parseDomainDisks } from '../../adapters/libvirt/xml/domain-disks.ts';

@@ -1,7 +1,7 @@
 import { BackupJobError, type JobPhase, messageOf } from '../../words/errors.ts';
 import { BASE_ALLOCATION } from '../../transfer/layout.ts';
 import type { BlockSource, OpenExport } from '../../ports/block-source.ts';
-import type { HypervisorDomain } from '../../ports/domain.ts';
+import type { HypervisorDomain } from '../../ports/hypervisor-domain.ts';
 import { beginJob, describePath, exportBitmapOf } from './begin.ts';
 import { endJob } from '../end.ts';
 import { type ExcludedDisk, type JobPlan, planJob, type PlannedDisk, type PlanOptions } from '../plan.ts';
