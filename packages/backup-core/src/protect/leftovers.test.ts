@@ -1,0 +1,99 @@
+import { describe, expect, it } from 'vitest';
+import type { ImageBitmap } from '../ports/domain.ts';
+import type { DiskName } from '../words/peer-names.ts';
+import { type NeededCheckpoint, planCleanup, type TrackingState } from './leftovers.ts';
+
+const vda = 'vda' as DiskName;
+const vdb = 'vdb' as DiskName;
+const isOurs = (name: string): boolean => name.startsWith('ours-');
+
+function bitmap(image: string, name: string, more: Partial<ImageBitmap> = {}): ImageBitmap {
+  return {
+    node: `node-${image}`,
+    image,
+    name,
+    dirtyBytes: 0,
+    granularity: 65536,
+    isRecording: true,
+    isBusy: false,
+    isPersistent: true,
+    isInconsistent: false,
+    ...more,
+  };
+}
+
+const needed: NeededCheckpoint = {
+  name: 'ours-2',
+  creationTime: 1_700_000_000,
+  disks: [
+    { name: vda, image: '/a' },
+    { name: vdb, image: '/b' },
+  ],
+};
+
+function plan(state: Partial<TrackingState>, superseded: readonly string[] = []): readonly string[] {
+  const whole: TrackingState = {
+    checkpointNames: [],
+    bitmaps: [],
+    chains: new Map([
+      [vda, ['/a']],
+      [vdb, ['/b']],
+    ]),
+    ...state,
+  };
+  const steps = planCleanup(whole, [needed], (name) => superseded.includes(name), isOurs);
+  return steps.map((step) => {
+    switch (step.type) {
+      case 'redefine-checkpoint':
+        return `redefine ${step.checkpoint.name} ${step.checkpoint.disks.map(({ name }) => name).join('+')}`;
+      case 'delete-checkpoint':
+        return `delete ${step.name}`;
+      case 'remove-bitmap':
+        return `remove ${step.name} of ${step.image}`;
+    }
+  });
+}
+
+describe('what becomes of checkpoints and bitmaps', () => {
+  it('nothing, where all is as it should be', () => {
+    const bitmaps = [bitmap('/a', 'ours-2'), bitmap('/b', 'ours-2'), bitmap('/a', 'theirs')];
+    expect(plan({ checkpointNames: ['ours-2', 'theirs'], bitmaps })).toEqual([]);
+  });
+
+  it('superseded checkpoints go, the others of ours and of somebody else stay', () => {
+    expect(plan({ checkpointNames: ['ours-1', 'ours-2', 'ours-9', 'theirs'] }, ['ours-1', 'ours-2'])).toEqual(
+      ['delete ours-1'],
+    );
+  });
+
+  it('a forgotten one is made known again on the disks that still have it', () => {
+    const both = [bitmap('/a', 'ours-2'), bitmap('/b', 'ours-2')];
+    expect(plan({ bitmaps: both })).toEqual(['redefine ours-2 vda+vdb']);
+    expect(plan({ bitmaps: both.slice(1) })).toEqual(['redefine ours-2 vdb']);
+  });
+
+  it.each([
+    ['is inconsistent', { isInconsistent: true }],
+    ['records nothing', { isRecording: false }],
+  ])('not where the bitmap %s: it goes', (_, more) => {
+    expect(plan({ bitmaps: [bitmap('/a', 'ours-2', more)] })).toEqual(['remove ours-2 of /a']);
+  });
+
+  it('not where another image is in use: its bitmap knows nothing of that one', () => {
+    const chains = new Map([[vda, ['/overlay', '/a']]]);
+    expect(plan({ bitmaps: [bitmap('/a', 'ours-2')], chains })).toEqual(['remove ours-2 of /a']);
+  });
+
+  it('bitmaps that no checkpoint stands for go, but for those of a running job and of somebody else', () => {
+    const bitmaps = [
+      bitmap('/a', 'ours-1'),
+      bitmap('/b', 'ours-1', { isInconsistent: true }),
+      bitmap('/a', 'ours-5', { isBusy: true }),
+      bitmap('/a', 'theirs'),
+    ];
+    expect(plan({ checkpointNames: ['ours-2'], bitmaps })).toEqual([
+      'remove ours-1 of /a',
+      'remove ours-1 of /b',
+    ]);
+  });
+});

@@ -1,0 +1,132 @@
+import type { CallOptions, CheckpointSpec, HypervisorDomain, ImageBitmap } from '../ports/domain.ts';
+import type { DiskName } from '../words/peer-names.ts';
+
+/** Something that an earlier run left on a domain, and what is done about it. */
+export type CleanupStep =
+  /** A checkpoint whose bitmaps are there, but which the hypervisor has forgotten. */
+  | { readonly type: 'redefine-checkpoint'; readonly checkpoint: CheckpointSpec }
+  /** A checkpoint that no point needs. */
+  | { readonly type: 'delete-checkpoint'; readonly name: string }
+  /** A bitmap in an image that no checkpoint stands for. */
+  | {
+      readonly type: 'remove-bitmap';
+      readonly node: string;
+      readonly image: string;
+      readonly name: string;
+    };
+
+/** A checkpoint that the newest point of a disk was taken with. */
+export interface NeededCheckpoint {
+  readonly name: string;
+  readonly creationTime: number;
+  /** The disks whose newest point it is, each with the image it was in. */
+  readonly disks: readonly { readonly name: DiskName; readonly image: string }[];
+}
+
+/** What a domain is like, as far as its checkpoints and bitmaps go. */
+export interface TrackingState {
+  readonly checkpointNames: readonly string[];
+  readonly bitmaps: readonly ImageBitmap[];
+  /** The images of each disk, the one in use first. */
+  readonly chains: ReadonlyMap<DiskName, readonly string[]>;
+}
+
+/** Reads the state that `planCleanup` decides on. */
+export async function readTracking(
+  domain: HypervisorDomain,
+  options: CallOptions = {},
+): Promise<TrackingState> {
+  const { disks } = await domain.describe(options);
+  return {
+    checkpointNames: await domain.checkpointNames(options),
+    bitmaps: await domain.imageBitmaps(options),
+    chains: new Map(disks.map((disk) => [disk.name, disk.chain])),
+  };
+}
+
+/**
+ * Decides what becomes of checkpoints and bitmaps of ours. Changes nothing.
+ *
+ * A checkpoint that is needed and forgotten is made known again for the disks whose bitmap is healthy, which is what
+ * a transient, a migrated or a newly defined domain needs. A bitmap that no checkpoint stands for goes, disk by disk.
+ *
+ * @param needed - the checkpoints that incrementals can be taken from
+ * @param isSuperseded - recognises the checkpoints that may go: known to be ours, and needed by no point
+ * @param isOurs - recognises the names of bitmaps that nobody else makes
+ */
+export function planCleanup(
+  state: TrackingState,
+  needed: readonly NeededCheckpoint[],
+  isSuperseded: (name: string) => boolean,
+  isOurs: (name: string) => boolean,
+): readonly CleanupStep[] {
+  const known = new Set(state.checkpointNames);
+  const wanted = new Set(needed.map(({ name }) => name));
+  const steps: CleanupStep[] = [];
+  const redefined = new Set<string>();
+  for (const checkpoint of needed) {
+    if (known.has(checkpoint.name)) continue;
+    const disks = checkpoint.disks.filter(({ name, image }) =>
+      hasHealthyBitmap(state, checkpoint.name, name, image),
+    );
+    if (disks.length === 0) continue;
+    redefined.add(checkpoint.name);
+    steps.push({
+      type: 'redefine-checkpoint',
+      checkpoint: {
+        name: checkpoint.name,
+        creationTime: checkpoint.creationTime,
+        disks: disks.map(({ name }) => ({ name, bitmap: checkpoint.name })),
+      },
+    });
+  }
+  for (const name of state.checkpointNames)
+    if (!wanted.has(name) && isSuperseded(name)) steps.push({ type: 'delete-checkpoint', name });
+  for (const { node, image, name, isBusy } of state.bitmaps)
+    if (isOurs(name) && !known.has(name) && !redefined.has(name) && !isBusy)
+      steps.push({ type: 'remove-bitmap', node, image, name });
+  return steps;
+}
+
+function hasHealthyBitmap(state: TrackingState, bitmap: string, disk: DiskName, image: string): boolean {
+  // Not in a backing image: one that an overlay was put over after the point ends where the overlay begins.
+  if (state.chains.get(disk)?.[0] !== image) return false;
+  return state.bitmaps.some(
+    (each) =>
+      each.name === bitmap &&
+      each.image === image &&
+      each.isRecording &&
+      !each.isInconsistent &&
+      !each.isBusy,
+  );
+}
+
+/** Does one step. */
+export async function cleanUp(
+  domain: HypervisorDomain,
+  step: CleanupStep,
+  options: CallOptions = {},
+): Promise<void> {
+  switch (step.type) {
+    case 'redefine-checkpoint':
+      return domain.redefineCheckpoint(step.checkpoint, options);
+    case 'delete-checkpoint':
+      return domain.deleteCheckpoint(step.name, options);
+    case 'remove-bitmap':
+      return domain.removeBitmap(step, options);
+  }
+}
+
+/** What a step does, for a plan or a message. */
+export function describeStep(step: CleanupStep): string {
+  switch (step.type) {
+    case 'redefine-checkpoint': {
+      const disks = step.checkpoint.disks.map(({ name }) => name).join(', ');
+      return `make checkpoint ${step.checkpoint.name} known again on ${disks}`;
+    }
+    case 'delete-checkpoint':
+      return `delete checkpoint ${step.name} and its bitmaps`;
+    case 'remove-bitmap':
+      return `remove the bitmap ${step.name} from ${step.image}`;
+  }
+}
