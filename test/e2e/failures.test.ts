@@ -171,7 +171,7 @@ describe.skipIf(servers.skip)(servers.title('what goes wrong in the middle of a 
     expect(await checkpoints()).toEqual([point.checkpoint]);
     expect(readdirSync(libvirtd.scratchDir)).toEqual([]);
     expect((await repository.points()).map(({ id }) => id)).toEqual([point.id]);
-    await domain.handle.create(1);
+    await domain.handle.create({ flags: 1 });
     await domain.write(0, 'write -P 0x33 1M 1M');
     await expectExactIncremental(repository, point.id);
   });

@@ -10,15 +10,15 @@ const UNDEFINE_EVERYTHING = 1 | 2 | 4 | 16;
 
 /** The part of a libvirt domain handle the harness needs; the library's own client fits. */
 export interface DomainHandle {
-  create(flags?: number): Promise<unknown>;
+  create(options?: { readonly flags?: number }): Promise<unknown>;
   destroy(): Promise<unknown>;
-  undefine(flags?: number): Promise<unknown>;
-  monitorCommand(command: string, flags?: number): Promise<string>;
+  undefine(options?: { readonly flags?: number }): Promise<unknown>;
+  monitorCommand(command: string, options?: { readonly flags?: number }): Promise<string>;
 }
 
 /** The part of a libvirt connection the harness needs. */
 export interface DomainConnection<Handle extends DomainHandle> {
-  domainDefineXml(xml: string, flags?: number): Promise<Handle>;
+  domainDefineXml(xml: string, options?: { readonly flags?: number }): Promise<Handle>;
   lookupDomainByName(name: string): Promise<Handle>;
 }
 
@@ -135,7 +135,7 @@ export async function defineDomain<Handle extends DomainHandle>(
   if (!/^[\w-]{1,20}$/.test(name)) throw new Error(`not a name for a test domain: ${JSON.stringify(name)}`);
   const disks = await makeDisks(libvirtd, spec);
   let handle = await connection.domainDefineXml(domainXml(spec, disks));
-  await handle.create(VIR_DOMAIN_START_PAUSED);
+  await handle.create({ flags: VIR_DOMAIN_START_PAUSED });
   let truths = 0;
   const diskAt = (index: number): DomainDisk => {
     const disk = disks[index];
@@ -143,7 +143,7 @@ export async function defineDomain<Handle extends DomainHandle>(
     return disk;
   };
   const monitor = (command: string): Promise<string> =>
-    handle.monitorCommand(command, VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP);
+    handle.monitorCommand(command, { flags: VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP });
   // The monitor answers nothing, success or failure, but qemu-io speaks on QEMU's standard output. That is
   // the domain's log file (stdio_handler = "file"), and there before the monitor command returns.
   const speak = async (index: number, command: string): Promise<string> => {
@@ -174,7 +174,7 @@ export async function defineDomain<Handle extends DomainHandle>(
   };
   const remove = async (): Promise<void> => {
     await handle.destroy().catch(() => undefined); // may have been shut off by the test
-    await handle.undefine(UNDEFINE_EVERYTHING);
+    await handle.undefine({ flags: UNDEFINE_EVERYTHING });
   };
   return {
     name,

@@ -17,11 +17,11 @@ const VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP = 1;
 export function virshConnection(libvirtd: PrivateLibvirtd): DomainConnection<DomainHandle> {
   const call = (...args: readonly string[]): Promise<string> => virsh(libvirtd.uri, ...args);
   const handleOf = (name: string): DomainHandle => ({
-    create: (flags = 0) =>
+    create: ({ flags = 0 } = {}) =>
       call('start', name, ...((flags & VIR_DOMAIN_START_PAUSED) !== 0 ? ['--paused'] : [])),
     destroy: () => call('destroy', name),
     undefine: () => call('undefine', name, '--managed-save', '--checkpoints-metadata'),
-    monitorCommand: (command, flags = 0) => {
+    monitorCommand: (command, { flags = 0 } = {}) => {
       const human = (flags & VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP) !== 0 ? ['--hmp'] : [];
       return call('qemu-monitor-command', name, ...human, command);
     },

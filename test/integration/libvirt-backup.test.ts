@@ -91,8 +91,8 @@ describe.skipIf(servers.skip)(servers.title('backups of a QEMU domain'), () => {
     });
     expect(Object.values(virConnectDomainEventBlockJobStatus)).toContain(blockJob?.status);
     const flags = virDomainGetJobStatsFlags.VIR_DOMAIN_JOB_STATS_COMPLETED;
-    expect((await domain.getJobStats(flags)).params.get('success')?.value).toBe(true);
-    expect((await domain.getJobStats(flags)).type).toBe(0); // read once
+    expect((await domain.getJobStats({ flags })).params.get('success')?.value).toBe(true);
+    expect((await domain.getJobStats({ flags })).type).toBe(0); // read once
     expect(await rejection(domain.abortJob())).toMatchObject({ isOperationInvalid: true });
   });
 
@@ -103,7 +103,7 @@ describe.skipIf(servers.skip)(servers.title('backups of a QEMU domain'), () => {
     await guest.write(0, 'write -P 0xaa 0 192k');
     const xml = await (
       await domain.checkpointLookupByName('base')
-    ).getXmlDesc(virDomainCheckpointXMLFlags.VIR_DOMAIN_CHECKPOINT_XML_SIZE);
+    ).getXmlDesc({ flags: virDomainCheckpointXMLFlags.VIR_DOMAIN_CHECKPOINT_XML_SIZE });
     expect(xml).toContain("size='196608'");
     await domain.backupBegin(backupXml(libvirtd, 'base'), checkpointXml('next'));
     expect(await domain.backupGetXmlDesc()).toMatch(/backupmode='incremental'/);

@@ -110,7 +110,7 @@ describe.skipIf(servers.skip)(servers.title('what objects do, virsh sees'), () =
     const hidden = await libvirt.secretDefineXml("<secret private='yes'/>");
     await hidden.setValue(value);
     await expect(hidden.getValue()).rejects.toMatchObject({ code: 'VIR_ERR_INVALID_SECRET' });
-    expect(await libvirt.listAllSecrets(4)).toHaveLength(1);
+    expect(await libvirt.listAllSecrets({ flags: 4 })).toHaveLength(1);
     await hidden.undefine();
   });
 
@@ -118,26 +118,26 @@ describe.skipIf(servers.skip)(servers.title('what objects do, virsh sees'), () =
     await using made = await defineDomain(libvirt, libvirtd, { name: 'config', disks: [{ size: MiB }] });
     const domain = made.handle;
     const { VIR_DOMAIN_AFFECT_LIVE, VIR_DOMAIN_AFFECT_CONFIG } = virDomainModificationImpact;
-    await domain.setMetadata(0, 'live', null, null, VIR_DOMAIN_AFFECT_LIVE);
-    await domain.setMetadata(0, 'later', null, null, VIR_DOMAIN_AFFECT_CONFIG);
+    await domain.setMetadata(0, 'live', { flags: VIR_DOMAIN_AFFECT_LIVE });
+    await domain.setMetadata(0, 'later', { flags: VIR_DOMAIN_AFFECT_CONFIG });
     expect((await seen('desc', 'config', '--live')).trim()).toBe('live');
     expect((await seen('desc', 'config', '--config')).trim()).toBe('later');
-    await domain.setMetadata(2, '<x/>', 'x', 'urn:x');
-    expect(await domain.getMetadata(2, 'urn:x')).toBe('<x/>');
-    await domain.setMetadata(2, null, 'x', 'urn:x');
-    await expect(domain.getMetadata(2, 'urn:x')).rejects.toMatchObject({ isNoDomainMetadata: true });
+    await domain.setMetadata(2, '<x/>', { key: 'x', uri: 'urn:x' });
+    expect(await domain.getMetadata(2, { uri: 'urn:x' })).toBe('<x/>');
+    await domain.setMetadata(2, null, { key: 'x', uri: 'urn:x' });
+    await expect(domain.getMetadata(2, { uri: 'urn:x' })).rejects.toMatchObject({ isNoDomainMetadata: true });
 
     const path = join(libvirtd.imagesDir, 'extra.raw');
     await createImage({ path, size: MiB, format: 'raw', owner: libvirtd.user });
     const disk = (more = ''): string =>
       `<disk type='file'><driver type='raw'/><source file='${path}'/><target dev='vdb' bus='virtio'/>${more}</disk>`;
     const { VIR_DOMAIN_DEVICE_MODIFY_CONFIG } = virDomainDeviceModifyFlags;
-    await domain.attachDeviceFlags(disk(), VIR_DOMAIN_DEVICE_MODIFY_CONFIG);
+    await domain.attachDeviceFlags(disk(), { flags: VIR_DOMAIN_DEVICE_MODIFY_CONFIG });
     expect(await seen('domblklist', 'config', '--inactive')).toContain(path);
     expect(await seen('domblklist', 'config')).not.toContain(path);
-    await domain.updateDeviceFlags(disk('<serial>s1</serial>'), VIR_DOMAIN_DEVICE_MODIFY_CONFIG);
-    expect(await domain.getXmlDesc(2)).toContain('<serial>s1</serial>');
-    await domain.detachDeviceFlags(disk(), VIR_DOMAIN_DEVICE_MODIFY_CONFIG);
+    await domain.updateDeviceFlags(disk('<serial>s1</serial>'), { flags: VIR_DOMAIN_DEVICE_MODIFY_CONFIG });
+    expect(await domain.getXmlDesc({ flags: 2 })).toContain('<serial>s1</serial>');
+    await domain.detachDeviceFlags(disk(), { flags: VIR_DOMAIN_DEVICE_MODIFY_CONFIG });
     expect(await seen('domblklist', 'config', '--inactive')).not.toContain(path);
   });
 
@@ -161,30 +161,27 @@ describe.skipIf(servers.skip)(servers.title('what objects do, virsh sees'), () =
     const { VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY, VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA } =
       virDomainSnapshotCreateFlags;
     const snapshotXml = `<domainsnapshot><disks><disk name='vda' snapshot='external'><source file='${overlay}'/></disk><disk name='vdb' snapshot='no'/></disks></domainsnapshot>`;
-    await domain.snapshotCreateXml(
-      snapshotXml,
-      VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA,
-    );
+    await domain.snapshotCreateXml(snapshotXml, {
+      flags: VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA,
+    });
     expect(await seen('domblklist', 'blocks')).toContain(overlay);
     const { VIR_DOMAIN_BLOCK_COMMIT_ACTIVE } = virDomainBlockCommitFlags;
     const { VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT } = virDomainBlockJobAbortFlags;
-    await domain.blockCommit('vda', null, null, 0, VIR_DOMAIN_BLOCK_COMMIT_ACTIVE);
+    await domain.blockCommit('vda', { flags: VIR_DOMAIN_BLOCK_COMMIT_ACTIVE });
     expect(await job(domain)).toBe(virDomainBlockJobType.VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT);
     await expect.poll(() => isReady(domain), { timeout: 20_000 }).toBe(true);
-    await domain.blockJobAbort('vda', VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT);
+    await domain.blockJobAbort('vda', { flags: VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT });
     expect(await seen('domblklist', 'blocks')).not.toContain(overlay);
 
     const copy = join(libvirtd.imagesDir, 'copy.qcow2');
     const destination = `<disk type='file'><driver type='qcow2'/><source file='${copy}'/></disk>`;
     const { VIR_TYPED_PARAM_ULLONG } = virTypedParameterType;
     const { VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB } = virDomainBlockCopyFlags;
-    await domain.blockCopy(
-      'vda',
-      destination,
-      new Map([['bandwidth', { type: VIR_TYPED_PARAM_ULLONG, value: BigInt(MiB) }]]),
-      VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB,
-    );
-    expect(await domain.getBlockJobInfo('vda', 1)).toMatchObject({
+    await domain.blockCopy('vda', destination, {
+      params: new Map([['bandwidth', { type: VIR_TYPED_PARAM_ULLONG, value: BigInt(MiB) }]]),
+      flags: VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB,
+    });
+    expect(await domain.getBlockJobInfo('vda', { flags: 1 })).toMatchObject({
       type: virDomainBlockJobType.VIR_DOMAIN_BLOCK_JOB_TYPE_COPY,
       bandwidth: MiB,
     });
@@ -193,16 +190,17 @@ describe.skipIf(servers.skip)(servers.title('what objects do, virsh sees'), () =
     await domain.blockJobAbort('vda');
     expect(await domain.getBlockJobInfo('vda')).toBeNull();
 
-    await domain.snapshotCreateXml(
-      snapshotXml.replace(overlay, `${overlay}2`),
-      VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA,
-    );
+    await domain.snapshotCreateXml(snapshotXml.replace(overlay, `${overlay}2`), {
+      flags: VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA,
+    });
     await domain.blockPull('vda');
     await expect.poll(() => job(domain), { timeout: 20_000 }).toBe(undefined);
     expect(await domain.getXmlDesc()).not.toContain('<backingStore type');
     await expect(domain.blockRebase('vda', '/no/such/base')).rejects.toMatchObject({ name: 'LibvirtError' });
 
-    await domain.blockResize('vda', 32 * MiB, virDomainBlockResizeFlags.VIR_DOMAIN_BLOCK_RESIZE_BYTES);
+    await domain.blockResize('vda', 32 * MiB, {
+      flags: virDomainBlockResizeFlags.VIR_DOMAIN_BLOCK_RESIZE_BYTES,
+    });
     expect((await domain.getBlockInfo('vda')).capacity).toBe(32 * MiB);
     expect([...(await domain.blockPeek('vdb', 511, 3))]).toEqual([0, 9, 9]);
     await expect(domain.blockPeek('vda', 0, 3)).rejects.toMatchObject({ isUnsupported: true });
@@ -222,7 +220,7 @@ describe.skipIf(servers.skip)(servers.title('what objects do, virsh sees'), () =
     expect(await first.getParent()).toBeNull();
     await domain.revertToSnapshot(first);
     expect((await seen('snapshot-current', 'snaps', '--name')).trim()).toBe('s1');
-    await first.delete(virDomainSnapshotDeleteFlags.VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN);
+    await first.delete({ flags: virDomainSnapshotDeleteFlags.VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN });
     expect(await domain.listAllSnapshots()).toEqual([]);
     await expect(second.getXmlDesc()).rejects.toMatchObject({ isNoDomainSnapshot: true });
     await expect(second.getParent()).rejects.toMatchObject({ isNoDomainSnapshot: true });
@@ -231,7 +229,10 @@ describe.skipIf(servers.skip)(servers.title('what objects do, virsh sees'), () =
       await domain.checkpointCreateXml(`<domaincheckpoint><name>${name}</name></domaincheckpoint>`);
     const checkpoint = await domain.checkpointLookupByName('c1');
     expect((await checkpoint.listAllChildren()).map(({ name }) => name)).toEqual(['c2']);
-    expect((await checkpoint.listAllChildren(1)).map(({ name }) => name).sort()).toEqual(['c2', 'c3']);
+    expect((await checkpoint.listAllChildren({ flags: 1 })).map(({ name }) => name).sort()).toEqual([
+      'c2',
+      'c3',
+    ]);
   });
 
   test('the test driver: pools, volumes, snapshots, statistics; no secrets', async () => {
@@ -241,7 +242,7 @@ describe.skipIf(servers.skip)(servers.title('what objects do, virsh sees'), () =
     expect(await virsh(uri, 'nodeinfo')).toContain((await mock.nodeGetInfo()).model);
     const domain = await mock.lookupDomainByName('test');
     await domain.reboot();
-    const [stats] = await mock.getAllDomainStats(1);
+    const [stats] = await mock.getAllDomainStats({ stats: 1 });
     expect(stats?.domain.name).toBe('test');
     expect(stats?.params.get('state.state')?.value).toBe(virDomainState.VIR_DOMAIN_RUNNING);
     const pool = await mock.lookupStoragePoolByName('default-pool');
@@ -259,7 +260,7 @@ describe.skipIf(servers.skip)(servers.title('what objects do, virsh sees'), () =
     expect((await domain.getState()).state).toBe(virDomainState.VIR_DOMAIN_RUNNING);
     await snapshot.delete();
     await expect(mock.listAllSecrets()).rejects.toMatchObject({ isUnsupported: true });
-    await domain.shutdownFlags(0);
+    await domain.shutdownFlags();
     expect(await domain.isActive()).toBe(false);
     await domain.create();
   });

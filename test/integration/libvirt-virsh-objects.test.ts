@@ -114,7 +114,7 @@ const host: readonly Comparison<World>[] = [
     theirs: (output) => pairsOf(output.slice(output.indexOf('\n')), '='),
     ours: async ({ libvirt, domain }) => {
       const { VIR_DOMAIN_STATS_STATE: state, VIR_DOMAIN_STATS_BLOCK: block } = virDomainStatsTypes;
-      const [stats, ...others] = await libvirt.domainListGetStats([domain], state | block);
+      const [stats, ...others] = await libvirt.domainListGetStats([domain], { stats: state | block });
       expect(others).toEqual([]);
       return Object.fromEntries([...(stats?.params ?? [])].map(([name, { value }]) => [name, String(value)]));
     },
@@ -122,7 +122,8 @@ const host: readonly Comparison<World>[] = [
   {
     virsh: 'domstats --state --raw',
     theirs: (output) => [...output.matchAll(/Domain: '(\w+)'/g)].map(([, name]) => name).sort(),
-    ours: async ({ libvirt }) => names((await libvirt.getAllDomainStats(1)).map(({ domain }) => domain)),
+    ours: async ({ libvirt }) =>
+      names((await libvirt.getAllDomainStats({ stats: 1 })).map(({ domain }) => domain)),
   },
 ];
 
@@ -137,7 +138,7 @@ const domains: readonly Comparison<World>[] = [
     ours: async ({ idle }) => ({ Autostart: (await idle.getAutostart()) ? 'enable' : 'disable' }),
   },
   { virsh: 'desc idle --title', ours: ({ idle }) => idle.getMetadata(1) },
-  { virsh: 'metadata idle urn:test', ours: ({ idle }) => idle.getMetadata(2, 'urn:test') },
+  { virsh: 'metadata idle urn:test', ours: ({ idle }) => idle.getMetadata(2, { uri: 'urn:test' }) },
   {
     virsh: 'domblkstat paused vda',
     theirs: (output) => pairsOf(output.replaceAll('vda ', ''), ' '),
@@ -173,7 +174,7 @@ const domains: readonly Comparison<World>[] = [
   {
     virsh: 'snapshot-list idle --name --roots',
     theirs: lines,
-    ours: async ({ idle }) => names(await idle.listAllSnapshots(1)),
+    ours: async ({ idle }) => names(await idle.listAllSnapshots({ flags: 1 })),
   },
   {
     virsh: 'snapshot-list idle --name --from s1',
@@ -205,11 +206,11 @@ const storage: readonly Comparison<World>[] = [
   {
     virsh: 'pool-list --inactive --name',
     theirs: (output) => lines(output).map((line) => line.trim()),
-    ours: async ({ libvirt }) => names(await libvirt.listAllStoragePools(1)),
+    ours: async ({ libvirt }) => names(await libvirt.listAllStoragePools({ flags: 1 })),
   },
   { virsh: 'pool-info images --bytes', theirs: poolInfo, ours: ({ pool }) => poolFields(pool) },
   { virsh: 'pool-dumpxml images', ours: ({ pool }) => pool.getXmlDesc() },
-  { virsh: 'pool-dumpxml images --inactive', ours: ({ pool }) => pool.getXmlDesc(1) },
+  { virsh: 'pool-dumpxml images --inactive', ours: ({ pool }) => pool.getXmlDesc({ flags: 1 }) },
   {
     virsh: 'vol-list images',
     theirs: columns,
@@ -223,7 +224,7 @@ const storage: readonly Comparison<World>[] = [
     theirs: fields('Capacity', 'Physical'),
     ours: async ({ volume }) => {
       const { VIR_STORAGE_VOL_GET_PHYSICAL } = virStorageVolInfoFlags;
-      const { capacity, allocation } = await volume.getInfoFlags(VIR_STORAGE_VOL_GET_PHYSICAL);
+      const { capacity, allocation } = await volume.getInfoFlags({ flags: VIR_STORAGE_VOL_GET_PHYSICAL });
       return { Capacity: `${capacity} bytes`, Physical: `${allocation} bytes` };
     },
   },
@@ -252,7 +253,7 @@ const refusals: readonly (Comparison<World> & { readonly predicate?: keyof Libvi
   },
   {
     virsh: 'metadata paused urn:none',
-    ours: ({ domain }) => domain.getMetadata(2, 'urn:none'),
+    ours: ({ domain }) => domain.getMetadata(2, { uri: 'urn:none' }),
     predicate: 'isNoDomainMetadata',
   },
   {
@@ -295,7 +296,7 @@ describe.skipIf(servers.skip)(servers.title('objects tell what virsh prints'), (
     await idle.setAutostart(true);
     const { VIR_DOMAIN_METADATA_TITLE, VIR_DOMAIN_METADATA_ELEMENT } = virDomainMetadataType;
     await idle.setMetadata(VIR_DOMAIN_METADATA_TITLE, 'A title');
-    await idle.setMetadata(VIR_DOMAIN_METADATA_ELEMENT, '<x a="1"/>', 't', 'urn:test');
+    await idle.setMetadata(VIR_DOMAIN_METADATA_ELEMENT, '<x a="1"/>', { key: 't', uri: 'urn:test' });
     for (const name of ['s1', 's2'])
       await idle.snapshotCreateXml(`<domainsnapshot><name>${name}</name></domainsnapshot>`);
     const poolXml = (name: string): string =>

@@ -63,7 +63,7 @@ const comparisons: readonly Comparison<World>[] = [
   {
     virsh: 'list --name --state-paused',
     theirs: lines,
-    ours: async ({ libvirt }) => (await libvirt.listAllDomains(32)).map(({ name }) => name),
+    ours: async ({ libvirt }) => (await libvirt.listAllDomains({ flags: 32 })).map(({ name }) => name),
   },
   {
     virsh: 'list --all',
@@ -83,8 +83,8 @@ const comparisons: readonly Comparison<World>[] = [
   { virsh: 'domid paused', ours: ({ domain }) => Promise.resolve(String(domain.id)) },
   { virsh: 'domuuid paused', ours: ({ domain }) => Promise.resolve(domain.uuid) },
   { virsh: 'dumpxml paused', ours: ({ domain }) => domain.getXmlDesc() },
-  { virsh: 'dumpxml paused --inactive', ours: ({ domain }) => domain.getXmlDesc(2) },
-  { virsh: 'dumpxml paused --security-info', ours: ({ domain }) => domain.getXmlDesc(1) },
+  { virsh: 'dumpxml paused --inactive', ours: ({ domain }) => domain.getXmlDesc({ flags: 2 }) },
+  { virsh: 'dumpxml paused --security-info', ours: ({ domain }) => domain.getXmlDesc({ flags: 1 }) },
   { virsh: 'dumpxml idle', ours: ({ idle }) => idle.getXmlDesc() },
   {
     virsh: 'domstate paused --reason',
@@ -133,17 +133,17 @@ const comparisons: readonly Comparison<World>[] = [
   {
     virsh: 'checkpoint-list paused --name --topological',
     theirs: lines,
-    ours: async ({ domain }) => (await domain.listAllCheckpoints(2)).map(({ name }) => name),
+    ours: async ({ domain }) => (await domain.listAllCheckpoints({ flags: 2 })).map(({ name }) => name),
   },
   {
     virsh: 'checkpoint-list paused --name --roots',
     theirs: lines,
-    ours: async ({ domain }) => (await domain.listAllCheckpoints(1)).map(({ name }) => name),
+    ours: async ({ domain }) => (await domain.listAllCheckpoints({ flags: 1 })).map(({ name }) => name),
   },
   { virsh: 'checkpoint-dumpxml paused c2', ours: ({ checkpoint }) => checkpoint.getXmlDesc() },
   {
     virsh: 'checkpoint-dumpxml paused c2 --no-domain --size',
-    ours: ({ checkpoint }) => checkpoint.getXmlDesc(2 | 4),
+    ours: ({ checkpoint }) => checkpoint.getXmlDesc({ flags: 2 | 4 }),
   },
   {
     virsh: 'checkpoint-parent paused c2',

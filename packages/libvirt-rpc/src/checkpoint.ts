@@ -1,61 +1,68 @@
-import type { CheckpointRef } from './codec/struct-types.ts';
-import type { Domain } from './domain.ts';
+import { ask, type Caller } from './caller.ts';
+import type { CheckpointRef, DomainRef } from './codec/struct-types.ts';
 import { parentOrNull } from './parent.ts';
 import { backupProcedures } from './procedures/backup.ts';
-import type { CallOptions } from './rpc/pending-call.ts';
+import type { FlagOptions } from './rpc/call-options.ts';
 
-/** A checkpoint of a domain: a point in time from which QEMU records in a bitmap what is written. */
+/**
+ * A checkpoint of a domain: a point in time from which QEMU records in a bitmap what is written. Its methods are as
+ * those of `Domain`.
+ */
 export class Checkpoint {
+  /** What names it within its domain. */
   readonly name: string;
-  readonly domain: Domain;
+  /** What names its domain. */
+  readonly domain: DomainRef;
+  readonly #caller: Caller;
 
   /** Use `Domain.checkpointLookupByName` and the like. */
-  constructor(domain: Domain, ref: CheckpointRef) {
-    this.domain = domain;
+  constructor(caller: Caller, ref: CheckpointRef) {
+    this.#caller = caller;
     this.name = ref.name;
+    this.domain = ref.dom;
   }
 
   /** What `Connection.call` wants for an argument of type `checkpoint`. */
   get ref(): CheckpointRef {
-    return { name: this.name, dom: this.domain.ref };
+    return { name: this.name, dom: this.domain };
   }
 
-  /** @param flags - `virDomainCheckpointXMLFlags` */
-  async getXmlDesc(flags = 0, options: CallOptions = {}): Promise<string> {
-    const args = { checkpoint: this.ref, flags };
-    const { domainCheckpointGetXmlDesc } = backupProcedures;
-    return (await this.domain.connection.call(domainCheckpointGetXmlDesc, args, options)).xml;
+  /** Its XML: `virDomainCheckpointGetXMLDesc`; flags: `virDomainCheckpointXMLFlags`. */
+  async getXmlDesc(options?: FlagOptions): Promise<string> {
+    const args = { checkpoint: this.ref };
+    return (await ask(this.#caller, backupProcedures.domainCheckpointGetXmlDesc, args, options)).xml;
   }
 
-  /** @param flags - `virDomainCheckpointDeleteFlags` */
-  async delete(flags = 0, options: CallOptions = {}): Promise<void> {
-    const args = { checkpoint: this.ref, flags };
-    await this.domain.connection.call(backupProcedures.domainCheckpointDelete, args, options);
+  /**
+   * Deletes it, its bitmaps going over into those of its parent: `virDomainCheckpointDelete`; flags:
+   * `virDomainCheckpointDeleteFlags`.
+   */
+  async delete(options?: FlagOptions): Promise<void> {
+    await ask(this.#caller, backupProcedures.domainCheckpointDelete, { checkpoint: this.ref }, options);
   }
 
-  /** The checkpoint before this one, or null if it is the first. */
-  async getParent(options: CallOptions = {}): Promise<Checkpoint | null> {
-    const { connection } = this.domain;
-    const args = { checkpoint: this.ref, flags: 0 };
+  /** The checkpoint before this one, or null if it is the first: `virDomainCheckpointGetParent`. */
+  async getParent(options?: FlagOptions): Promise<Checkpoint | null> {
+    const { domainCheckpointGetParent, domainCheckpointLookupByName } = backupProcedures;
     return parentOrNull(
       async () => {
-        const { parent } = await connection.call(backupProcedures.domainCheckpointGetParent, args, options);
-        return new Checkpoint(this.domain, parent);
+        const args = { checkpoint: this.ref };
+        const { parent } = await ask(this.#caller, domainCheckpointGetParent, args, options);
+        return new Checkpoint(this.#caller, parent);
       },
       (error) => error.isNoDomainCheckpoint,
-      () => this.domain.checkpointLookupByName(this.name, options),
+      () => ask(this.#caller, domainCheckpointLookupByName, { dom: this.domain, name: this.name }, options),
     );
   }
 
   /**
-   * The checkpoints whose parent this is.
-   *
-   * @param flags - `virDomainCheckpointListFlags`
+   * The checkpoints whose parent this is: `virDomainCheckpointListAllChildren`; flags:
+   * `virDomainCheckpointListFlags`.
    */
-  async listAllChildren(flags = 0, options: CallOptions = {}): Promise<Checkpoint[]> {
-    const args = { checkpoint: this.ref, needResults: 1, flags };
+  async listAllChildren(options?: FlagOptions): Promise<Checkpoint[]> {
+    const args = { checkpoint: this.ref, needResults: 1 };
     const { domainCheckpointListAllChildren } = backupProcedures;
-    const { checkpoints } = await this.domain.connection.call(domainCheckpointListAllChildren, args, options);
-    return checkpoints.map((checkpoint) => new Checkpoint(this.domain, checkpoint));
+    const { checkpoints } = await ask(this.#caller, domainCheckpointListAllChildren, args, options);
+    return checkpoints.map((checkpoint) => new Checkpoint(this.#caller, checkpoint));
   }
 }

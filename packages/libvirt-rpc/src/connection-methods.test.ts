@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { dom, UUID } from './calls.fixture.ts';
 import { connect } from './connect.ts';
 import { FakeLibvirtd } from './fake-libvirtd.fixture.ts';
-import { type MethodRow, testMethods } from './method-table.fixture.ts';
+import { type MethodRow, options, testMethods } from './method-table.fixture.ts';
 
 const P = 'REMOTE_PROC_';
 const C = `${P}CONNECT_`;
@@ -61,10 +61,17 @@ const host: readonly MethodRow[] = [
     { models: ['486', 'pentium'], ret: 2 },
     ['486', 'pentium'],
   ],
-  ['compareCpu', ['<cpu/>', 1], `${C}COMPARE_CPU`, { xml: '<cpu/>', flags: 1 }, { result: 2 }, 2],
+  [
+    'compareCpu',
+    ['<cpu/>', options({ flags: 1 })],
+    `${C}COMPARE_CPU`,
+    { xml: '<cpu/>', flags: 1 },
+    { result: 2 },
+    2,
+  ],
   [
     'compareHypervisorCpu',
-    ['<cpu/>', choice, 1],
+    ['<cpu/>', choice, options({ flags: 1 })],
     `${C}COMPARE_HYPERVISOR_CPU`,
     { ...chosen, virttype, xmlCPU: '<cpu/>', flags: 1 },
     { result: 1 },
@@ -72,7 +79,7 @@ const host: readonly MethodRow[] = [
   ],
   [
     'baselineCpu',
-    [['<cpu/>'], 1],
+    [['<cpu/>'], options({ flags: 1 })],
     `${C}BASELINE_CPU`,
     { xmlCPUs: ['<cpu/>'], flags: 1 },
     { cpu: '<b/>' },
@@ -80,7 +87,7 @@ const host: readonly MethodRow[] = [
   ],
   [
     'baselineHypervisorCpu',
-    [['<cpu/>'], {}, 2],
+    [['<cpu/>'], {}, options({ flags: 2 })],
     `${C}BASELINE_HYPERVISOR_CPU`,
     { ...none, xmlCPUs: ['<cpu/>'], flags: 2 },
     { cpu: '<b/>' },
@@ -91,7 +98,7 @@ const host: readonly MethodRow[] = [
 const objects: readonly MethodRow[] = [
   [
     'listAllDomains',
-    [1],
+    [options({ flags: 1 })],
     `${C}LIST_ALL_DOMAINS`,
     { needResults: 1, flags: 1 },
     { domains: [dom], ret: 1 },
@@ -99,7 +106,7 @@ const objects: readonly MethodRow[] = [
   ],
   [
     'getAllDomainStats',
-    [1, 2 ** 31],
+    [options({ stats: 1, flags: 2 ** 31 })],
     `${C}GET_ALL_DOMAIN_STATS`,
     { doms: [], stats: 1, flags: 2 ** 31 },
     { retStats },
@@ -107,7 +114,7 @@ const objects: readonly MethodRow[] = [
   ],
   [
     'domainListGetStats',
-    [[{ ref: dom }], 32, 0],
+    [[{ ref: dom }], options({ stats: 32 })],
     `${C}GET_ALL_DOMAIN_STATS`,
     { doms: [dom], stats: 32, flags: 0 },
     { retStats },
@@ -123,11 +130,25 @@ const objects: readonly MethodRow[] = [
     dom,
   ],
   ['lookupDomainById', [3], `${P}DOMAIN_LOOKUP_BY_ID`, { id: 3 }, { dom }, dom],
-  ['domainDefineXml', ['<d/>', 1], `${P}DOMAIN_DEFINE_XML_FLAGS`, { xml: '<d/>', flags: 1 }, { dom }, dom],
-  ['domainCreateXml', ['<d/>', 1], `${P}DOMAIN_CREATE_XML`, { xmlDesc: '<d/>', flags: 1 }, { dom }, dom],
+  [
+    'domainDefineXml',
+    ['<d/>', options({ flags: 1 })],
+    `${P}DOMAIN_DEFINE_XML_FLAGS`,
+    { xml: '<d/>', flags: 1 },
+    { dom },
+    dom,
+  ],
+  [
+    'domainCreateXml',
+    ['<d/>', options({ flags: 1 })],
+    `${P}DOMAIN_CREATE_XML`,
+    { xmlDesc: '<d/>', flags: 1 },
+    { dom },
+    dom,
+  ],
   [
     'listAllStoragePools',
-    [2],
+    [options({ flags: 2 })],
     `${C}LIST_ALL_STORAGE_POOLS`,
     { needResults: 1, flags: 2 },
     { pools: [pool], ret: 1 },
@@ -146,7 +167,7 @@ const objects: readonly MethodRow[] = [
   ['lookupStoragePoolByVolume', [{ ref: vol }], `${P}STORAGE_POOL_LOOKUP_BY_VOLUME`, { vol }, { pool }, pool],
   [
     'storagePoolDefineXml',
-    ['<p/>', 1],
+    ['<p/>', options({ flags: 1 })],
     `${P}STORAGE_POOL_DEFINE_XML`,
     { xml: '<p/>', flags: 1 },
     { pool },
@@ -154,7 +175,7 @@ const objects: readonly MethodRow[] = [
   ],
   [
     'storagePoolCreateXml',
-    ['<p/>', 1],
+    ['<p/>', options({ flags: 1 })],
     `${P}STORAGE_POOL_CREATE_XML`,
     { xml: '<p/>', flags: 1 },
     { pool },
@@ -164,7 +185,7 @@ const objects: readonly MethodRow[] = [
   ['lookupStorageVolByPath', ['/p/v'], `${P}STORAGE_VOL_LOOKUP_BY_PATH`, { path: '/p/v' }, { vol }, vol],
   [
     'listAllSecrets',
-    [4],
+    [options({ flags: 4 })],
     `${C}LIST_ALL_SECRETS`,
     { needResults: 1, flags: 4 },
     { secrets: [secret], ret: 1 },
@@ -179,12 +200,19 @@ const objects: readonly MethodRow[] = [
     { secret },
     secret,
   ],
-  ['secretDefineXml', ['<s/>', 1], `${P}SECRET_DEFINE_XML`, { xml: '<s/>', flags: 1 }, { secret }, secret],
+  [
+    'secretDefineXml',
+    ['<s/>', options({ flags: 1 })],
+    `${P}SECRET_DEFINE_XML`,
+    { xml: '<s/>', flags: 1 },
+    { secret },
+    secret,
+  ],
 ];
 
 /** Which have tests of their own. */
 const others = [
-  ...['call', 'close', 'destroy', 'domainEvents', 'storagePoolEvents', 'networkEvents'],
+  ...['domain', 'call', 'close', 'destroy', 'domainEvents', 'storagePoolEvents', 'networkEvents'],
   ...['nodeDeviceEvents', 'secretEvents', 'qemuMonitorEvents', 'connectionClosedEvents'],
 ];
 

@@ -152,7 +152,7 @@ describe('calls', () => {
     await using libvirt = await connect(fake.uri);
     const domain = new Domain(libvirt, dom);
     await expect(domain.blockResize('vda', size)).rejects.toBeInstanceOf(LibvirtUsageError);
-    await expect(domain.getXmlDesc(1.5)).rejects.toBeInstanceOf(LibvirtUsageError);
+    await expect(domain.getXmlDesc({ flags: 1.5 })).rejects.toBeInstanceOf(LibvirtUsageError);
     await expect(domain.agentSetResponseTimeout(1.5)).rejects.toBeInstanceOf(LibvirtUsageError);
     expect(fake.client.calls).toHaveLength(3);
   });

@@ -1,3 +1,4 @@
+import { ask, type DomainConnection } from './caller.ts';
 import type {
   DomainRef,
   NetworkRef,
@@ -21,16 +22,24 @@ import {
   type SecretEvents,
   type StoragePoolEvents,
 } from './events/object-event.ts';
-import { HostQueries } from './host-queries.ts';
+import { cString, type HypervisorChoice, type NodeInfo, wireChoice } from './host-facts.ts';
 import { connectProcedures } from './procedures/connect.ts';
 import { domainProcedures } from './procedures/domain.ts';
 import { events } from './procedures/events.ts';
 import { listProcedures } from './procedures/list.ts';
+import { nodeProcedures } from './procedures/node.ts';
 import type { RawEvent } from './events/event-router.ts';
 import type { ArgsOf, Procedure, ReplyOf } from './procedures/row.ts';
-import type { CallOptions } from './rpc/pending-call.ts';
+import {
+  CALL_OPTIONS,
+  type CallOptions,
+  checkCallOptions,
+  type FlagOptions,
+  optionsObject,
+} from './rpc/call-options.ts';
 import type { CloseInfo } from './rpc/close-info.ts';
 import type { RpcSession } from './rpc/session.ts';
+import { safeNumber } from './safe-number.ts';
 import { Secret } from './secret.ts';
 import { StoragePool } from './storage-pool.ts';
 import { StorageVolume } from './storage-volume.ts';
@@ -44,6 +53,13 @@ export interface DomainStats {
   readonly params: Map<string, TypedValue>;
 }
 
+/** Options of `Connection.getAllDomainStats`; flags: `virConnectGetAllDomainStatsFlags`. */
+export interface DomainStatsOptions extends FlagOptions {
+  /** `virDomainStatsTypes`; default 0: all. */
+  readonly stats?: number | undefined;
+}
+
+/** What a connection was told by `connect` of its own limits. */
 export interface ConnectionLimits {
   readonly closeTimeoutMs: number;
   readonly eventQueueLimit: number;
@@ -57,7 +73,7 @@ export interface ConnectionLimits {
  * fails does not harm its neighbours. Nothing is retried, and what runs in the daemon, such as a backup job,
  * outlives the connection.
  */
-export class Connection extends HostQueries implements AsyncDisposable {
+export class Connection implements DomainConnection, AsyncDisposable {
   /** The URI that `connect` was given. */
   readonly uri: string;
   /** Resolves, never rejects, when the connection has ended. */
@@ -70,7 +86,6 @@ export class Connection extends HostQueries implements AsyncDisposable {
 
   /** Use `connect`. */
   constructor(uri: string, session: RpcSession, limits: ConnectionLimits, openSession: OpenSession) {
-    super();
     this.uri = uri;
     this.closed = session.closed;
     this.#session = session;
@@ -91,147 +106,257 @@ export class Connection extends HostQueries implements AsyncDisposable {
    * @throws LibvirtError (the daemon answered with an error), LibvirtUsageError (nothing was sent),
    * LibvirtTimeoutError, LibvirtProtocolError, LibvirtConnectionClosedError, or the signal's reason
    */
-  override call<P extends Procedure>(
+  async call<P extends Procedure>(
     procedure: P,
     args: ArgsOf<P>,
     options: CallOptions = {},
   ): Promise<ReplyOf<P>> {
+    checkCallOptions(options, CALL_OPTIONS, procedure.name);
     return this.#session.call(procedure, args, options);
   }
 
-  /** @param flags - `virConnectListAllDomainsFlags` */
-  async listAllDomains(flags = 0, options: CallOptions = {}): Promise<Domain[]> {
-    const args = { needResults: 1, flags };
-    const { domains } = await this.call(connectProcedures.connectListAllDomains, args, options);
-    return domains.map((dom) => this.#domain(dom));
+  /** The daemon's libvirt: major * 1,000,000 + minor * 1,000 + release. */
+  async getLibVersion(options?: CallOptions): Promise<number> {
+    const { libVer } = await ask(this, connectProcedures.connectGetLibVersion, {}, options);
+    return safeNumber(libVer, 'the version of libvirt');
+  }
+
+  /** The hypervisor: major * 1,000,000 + minor * 1,000 + release. */
+  async getVersion(options?: CallOptions): Promise<number> {
+    const { hvVer } = await ask(this, connectProcedures.connectGetVersion, {}, options);
+    return safeNumber(hvVer, 'the version of the hypervisor');
+  }
+
+  /** The driver, such as `QEMU`. */
+  async getType(options?: CallOptions): Promise<string> {
+    return (await ask(this, connectProcedures.connectGetType, {}, options)).type;
+  }
+
+  /** Of the daemon's host. */
+  async getHostname(options?: CallOptions): Promise<string> {
+    return (await ask(this, connectProcedures.connectGetHostname, {}, options)).hostname;
+  }
+
+  /** As the daemon names itself. */
+  async getUri(options?: CallOptions): Promise<string> {
+    return (await ask(this, connectProcedures.connectGetUri, {}, options)).uri;
+  }
+
+  /** Whether the daemon's own connection to the hypervisor cannot be listened to. */
+  async isSecure(options?: CallOptions): Promise<boolean> {
+    return (await ask(this, connectProcedures.connectIsSecure, {}, options)).secure;
+  }
+
+  /** Of host and hypervisor, as XML. */
+  async getCapabilities(options?: CallOptions): Promise<string> {
+    return (await ask(this, connectProcedures.connectGetCapabilities, {}, options)).capabilities;
+  }
+
+  /** What a domain can have, as XML. */
+  async getDomainCapabilities(choice: HypervisorChoice = {}, options?: FlagOptions): Promise<string> {
+    const { emulator, ...rest } = wireChoice(choice);
+    const args = { emulatorbin: emulator, ...rest };
+    return (await ask(this, connectProcedures.connectGetDomainCapabilities, args, options)).capabilities;
+  }
+
+  /** What storage pools can be, as XML. */
+  async getStoragePoolCapabilities(options?: FlagOptions): Promise<string> {
+    const { connectGetStoragePoolCapabilities } = connectProcedures;
+    return (await ask(this, connectGetStoragePoolCapabilities, {}, options)).capabilities;
+  }
+
+  /** What the host's SMBIOS tells, as XML. */
+  async getSysinfo(options?: FlagOptions): Promise<string> {
+    return (await ask(this, connectProcedures.connectGetSysinfo, {}, options)).sysinfo;
+  }
+
+  /** The most virtual processors that a domain can have. */
+  async getMaxVcpus(type: string | null = null, options?: CallOptions): Promise<number> {
+    return (await ask(this, connectProcedures.connectGetMaxVcpus, { type }, options)).maxVcpus;
+  }
+
+  async nodeGetInfo(options?: CallOptions): Promise<NodeInfo> {
+    const { model, memory, ...counts } = await ask(this, nodeProcedures.nodeGetInfo, {}, options);
+    return { model: cString(model), memoryKiB: safeNumber(memory, 'memory'), ...counts };
+  }
+
+  /** In bytes. */
+  async nodeGetFreeMemory(options?: CallOptions): Promise<number> {
+    const { freeMem } = await ask(this, nodeProcedures.nodeGetFreeMemory, {}, options);
+    return safeNumber(freeMem, 'free memory');
+  }
+
+  /** The models of processors that libvirt knows for an architecture. */
+  async getCpuModelNames(arch: string, options?: FlagOptions): Promise<readonly string[]> {
+    const args = { arch, needResults: 1 };
+    return (await ask(this, connectProcedures.connectGetCpuModelNames, args, options)).models;
+  }
+
+  /**
+   * Compares a processor with the host's.
+   *
+   * Flags: `virConnectCompareCPUFlags`.
+   * @returns one of `virCPUCompareResult`
+   */
+  async compareCpu(xml: string, options?: FlagOptions): Promise<number> {
+    return (await ask(this, connectProcedures.connectCompareCpu, { xml }, options)).result;
+  }
+
+  /** As `compareCpu`, with the processor that a hypervisor can offer. */
+  async compareHypervisorCpu(
+    xml: string,
+    choice: HypervisorChoice = {},
+    options?: FlagOptions,
+  ): Promise<number> {
+    const args = { ...wireChoice(choice), xmlCPU: xml };
+    return (await ask(this, connectProcedures.connectCompareHypervisorCpu, args, options)).result;
+  }
+
+  /**
+   * The processor that all of these are at least, as XML.
+   *
+   * @param xmls - `<cpu>` elements or capabilities of hosts
+   * Flags: `virConnectBaselineCPUFlags`.
+   */
+  async baselineCpu(xmls: readonly string[], options?: FlagOptions): Promise<string> {
+    return (await ask(this, connectProcedures.connectBaselineCpu, { xmlCPUs: xmls }, options)).cpu;
+  }
+
+  /** As `baselineCpu`, of what a hypervisor can offer. */
+  async baselineHypervisorCpu(
+    xmls: readonly string[],
+    choice: HypervisorChoice = {},
+    options?: FlagOptions,
+  ): Promise<string> {
+    const args = { ...wireChoice(choice), xmlCPUs: xmls };
+    return (await ask(this, connectProcedures.connectBaselineHypervisorCpu, args, options)).cpu;
+  }
+
+  /** The object for a domain that a `DomainRef` names, such as that of an event. Asks the daemon nothing. */
+  domain(ref: DomainRef): Domain {
+    return new Domain(this, ref);
+  }
+
+  /** The domains that there are, running or not: `virConnectListAllDomains`; flags: `virConnectListAllDomainsFlags`. */
+  async listAllDomains(options?: FlagOptions): Promise<Domain[]> {
+    const args = { needResults: 1 };
+    const { domains } = await ask(this, connectProcedures.connectListAllDomains, args, options);
+    return domains.map((dom) => this.domain(dom));
   }
 
   /**
    * Statistics of the domains that the filters permit, in one call.
    *
-   * @param stats - `virDomainStatsTypes`
-   * @param flags - `virConnectGetAllDomainStatsFlags`
+   * Flags: `virConnectGetAllDomainStatsFlags`.
    */
-  getAllDomainStats(stats = 0, flags = 0, options: CallOptions = {}): Promise<DomainStats[]> {
-    return this.#domainStats([], stats, flags, options);
+  getAllDomainStats(options?: DomainStatsOptions): Promise<DomainStats[]> {
+    return this.#domainStats([], options);
   }
 
   /** As `getAllDomainStats`, of these domains. */
   async domainListGetStats(
-    domains: readonly Domain[],
-    stats = 0,
-    flags = 0,
-    options: CallOptions = {},
+    domains: readonly Pick<Domain, 'ref'>[],
+    options?: DomainStatsOptions,
   ): Promise<DomainStats[]> {
     const doms = domains.map(({ ref }) => ref);
     // To the daemon an empty list means all domains.
-    return doms.length === 0 ? [] : this.#domainStats(doms, stats, flags, options);
+    return doms.length === 0 ? [] : this.#domainStats(doms, options);
   }
 
   /** `isNoDomain` of the error tells that there is none. */
-  async lookupDomainByName(name: string, options: CallOptions = {}): Promise<Domain> {
-    return this.#domain((await this.call(domainProcedures.domainLookupByName, { name }, options)).dom);
+  async lookupDomainByName(name: string, options?: CallOptions): Promise<Domain> {
+    return this.domain((await ask(this, domainProcedures.domainLookupByName, { name }, options)).dom);
   }
 
   /** @param uuid - with or without hyphens */
-  async lookupDomainByUuid(uuid: string, options: CallOptions = {}): Promise<Domain> {
-    return this.#domain((await this.call(domainProcedures.domainLookupByUuid, { uuid }, options)).dom);
+  async lookupDomainByUuid(uuid: string, options?: CallOptions): Promise<Domain> {
+    return this.domain((await ask(this, domainProcedures.domainLookupByUuid, { uuid }, options)).dom);
   }
 
   /** @param id - of a running domain */
-  async lookupDomainById(id: number, options: CallOptions = {}): Promise<Domain> {
-    return this.#domain((await this.call(domainProcedures.domainLookupById, { id }, options)).dom);
+  async lookupDomainById(id: number, options?: CallOptions): Promise<Domain> {
+    return this.domain((await ask(this, domainProcedures.domainLookupById, { id }, options)).dom);
   }
 
   /**
-   * Defines a persistent domain, or changes the definition of one.
-   *
-   * @param flags - `virDomainDefineFlags`
+   * Defines a persistent domain, or changes the definition of one; flags: `virDomainDefineFlags`.
    */
-  async domainDefineXml(xml: string, flags = 0, options: CallOptions = {}): Promise<Domain> {
-    return this.#domain(
-      (await this.call(domainProcedures.domainDefineXmlFlags, { xml, flags }, options)).dom,
-    );
+  async domainDefineXml(xml: string, options?: FlagOptions): Promise<Domain> {
+    return this.domain((await ask(this, domainProcedures.domainDefineXmlFlags, { xml }, options)).dom);
   }
 
   /**
-   * Starts a domain that is gone when it ends.
-   *
-   * @param flags - `virDomainCreateFlags`
+   * Starts a domain that is gone when it ends; flags: `virDomainCreateFlags`.
    */
-  async domainCreateXml(xml: string, flags = 0, options: CallOptions = {}): Promise<Domain> {
-    const args = { xmlDesc: xml, flags };
-    return this.#domain((await this.call(domainProcedures.domainCreateXml, args, options)).dom);
+  async domainCreateXml(xml: string, options?: FlagOptions): Promise<Domain> {
+    const args = { xmlDesc: xml };
+    return this.domain((await ask(this, domainProcedures.domainCreateXml, args, options)).dom);
   }
 
-  /** @param flags - `virConnectListAllStoragePoolsFlags` */
-  async listAllStoragePools(flags = 0, options: CallOptions = {}): Promise<StoragePool[]> {
-    const args = { needResults: 1, flags };
-    const { pools } = await this.call(listProcedures.connectListAllStoragePools, args, options);
+  /** The storage pools that there are: `virConnectListAllStoragePools`; flags: `virConnectListAllStoragePoolsFlags`. */
+  async listAllStoragePools(options?: FlagOptions): Promise<StoragePool[]> {
+    const args = { needResults: 1 };
+    const { pools } = await ask(this, listProcedures.connectListAllStoragePools, args, options);
     return pools.map((pool) => new StoragePool(this, pool));
   }
 
   /** `isNoStoragePool` of the error tells that there is none. */
-  async lookupStoragePoolByName(name: string, options: CallOptions = {}): Promise<StoragePool> {
-    const { pool } = await this.call(storageProcedures.storagePoolLookupByName, { name }, options);
+  async lookupStoragePoolByName(name: string, options?: CallOptions): Promise<StoragePool> {
+    const { pool } = await ask(this, storageProcedures.storagePoolLookupByName, { name }, options);
     return new StoragePool(this, pool);
   }
 
   /** @param uuid - with or without hyphens */
-  async lookupStoragePoolByUuid(uuid: string, options: CallOptions = {}): Promise<StoragePool> {
-    const { pool } = await this.call(storageProcedures.storagePoolLookupByUuid, { uuid }, options);
+  async lookupStoragePoolByUuid(uuid: string, options?: CallOptions): Promise<StoragePool> {
+    const { pool } = await ask(this, storageProcedures.storagePoolLookupByUuid, { uuid }, options);
     return new StoragePool(this, pool);
   }
 
   /** @param path - of the folder or device that holds its volumes */
-  async lookupStoragePoolByTargetPath(path: string, options: CallOptions = {}): Promise<StoragePool> {
-    const { pool } = await this.call(storageProcedures.storagePoolLookupByTargetPath, { path }, options);
+  async lookupStoragePoolByTargetPath(path: string, options?: CallOptions): Promise<StoragePool> {
+    const { pool } = await ask(this, storageProcedures.storagePoolLookupByTargetPath, { path }, options);
     return new StoragePool(this, pool);
   }
 
   /** The pool that a volume is in. */
-  async lookupStoragePoolByVolume(volume: StorageVolume, options: CallOptions = {}): Promise<StoragePool> {
+  async lookupStoragePoolByVolume(volume: StorageVolume, options?: CallOptions): Promise<StoragePool> {
     const args = { vol: volume.ref };
-    const { pool } = await this.call(storageProcedures.storagePoolLookupByVolume, args, options);
+    const { pool } = await ask(this, storageProcedures.storagePoolLookupByVolume, args, options);
     return new StoragePool(this, pool);
   }
 
   /**
-   * Defines a persistent pool, or changes the definition of one.
-   *
-   * @param flags - `virStoragePoolDefineFlags`
+   * Defines a persistent pool, or changes the definition of one; flags: `virStoragePoolDefineFlags`.
    */
-  async storagePoolDefineXml(xml: string, flags = 0, options: CallOptions = {}): Promise<StoragePool> {
-    const { pool } = await this.call(storageProcedures.storagePoolDefineXml, { xml, flags }, options);
+  async storagePoolDefineXml(xml: string, options?: FlagOptions): Promise<StoragePool> {
+    const { pool } = await ask(this, storageProcedures.storagePoolDefineXml, { xml }, options);
     return new StoragePool(this, pool);
   }
 
   /**
-   * Starts a pool that is forgotten when it is stopped.
-   *
-   * @param flags - `virStoragePoolCreateFlags`
+   * Starts a pool that is forgotten when it is stopped; flags: `virStoragePoolCreateFlags`.
    */
-  async storagePoolCreateXml(xml: string, flags = 0, options: CallOptions = {}): Promise<StoragePool> {
-    const { pool } = await this.call(storageProcedures.storagePoolCreateXml, { xml, flags }, options);
+  async storagePoolCreateXml(xml: string, options?: FlagOptions): Promise<StoragePool> {
+    const { pool } = await ask(this, storageProcedures.storagePoolCreateXml, { xml }, options);
     return new StoragePool(this, pool);
   }
 
   /** `isNoStorageVol` of the error tells that there is none. */
-  async lookupStorageVolByKey(key: string, options: CallOptions = {}): Promise<StorageVolume> {
-    const { vol } = await this.call(storageProcedures.storageVolLookupByKey, { key }, options);
+  async lookupStorageVolByKey(key: string, options?: CallOptions): Promise<StorageVolume> {
+    const { vol } = await ask(this, storageProcedures.storageVolLookupByKey, { key }, options);
     return new StorageVolume(this, vol);
   }
 
   /** @param path - of the volume on the host, in any pool that is active */
-  async lookupStorageVolByPath(path: string, options: CallOptions = {}): Promise<StorageVolume> {
-    const { vol } = await this.call(storageProcedures.storageVolLookupByPath, { path }, options);
+  async lookupStorageVolByPath(path: string, options?: CallOptions): Promise<StorageVolume> {
+    const { vol } = await ask(this, storageProcedures.storageVolLookupByPath, { path }, options);
     return new StorageVolume(this, vol);
   }
 
-  /** @param flags - `virConnectListAllSecretsFlags` */
-  async listAllSecrets(flags = 0, options: CallOptions = {}): Promise<Secret[]> {
-    const args = { needResults: 1, flags };
-    const { secrets } = await this.call(listProcedures.connectListAllSecrets, args, options);
+  /** The secrets that there are: `virConnectListAllSecrets`; flags: `virConnectListAllSecretsFlags`. */
+  async listAllSecrets(options?: FlagOptions): Promise<Secret[]> {
+    const args = { needResults: 1 };
+    const { secrets } = await ask(this, listProcedures.connectListAllSecrets, args, options);
     return secrets.map((secret) => new Secret(this, secret));
   }
 
@@ -240,29 +365,24 @@ export class Connection extends HostQueries implements AsyncDisposable {
    *
    * @param uuid - with or without hyphens
    */
-  async lookupSecretByUuid(uuid: string, options: CallOptions = {}): Promise<Secret> {
-    return new Secret(this, (await this.call(secretProcedures.secretLookupByUuid, { uuid }, options)).secret);
+  async lookupSecretByUuid(uuid: string, options?: CallOptions): Promise<Secret> {
+    return new Secret(this, (await ask(this, secretProcedures.secretLookupByUuid, { uuid }, options)).secret);
   }
 
   /**
    * @param usageType - `virSecretUsageType`
    * @param usageId - such as the path of a volume
    */
-  async lookupSecretByUsage(usageType: number, usageId: string, options: CallOptions = {}): Promise<Secret> {
+  async lookupSecretByUsage(usageType: number, usageId: string, options?: CallOptions): Promise<Secret> {
     const args = { usageType, usageID: usageId };
-    return new Secret(this, (await this.call(secretProcedures.secretLookupByUsage, args, options)).secret);
+    return new Secret(this, (await ask(this, secretProcedures.secretLookupByUsage, args, options)).secret);
   }
 
   /**
-   * Defines a secret, without its value, or changes the definition of one.
-   *
-   * @param flags - `virSecretDefineFlags`
+   * Defines a secret, without its value, or changes the definition of one; flags: `virSecretDefineFlags`.
    */
-  async secretDefineXml(xml: string, flags = 0, options: CallOptions = {}): Promise<Secret> {
-    return new Secret(
-      this,
-      (await this.call(secretProcedures.secretDefineXml, { xml, flags }, options)).secret,
-    );
+  async secretDefineXml(xml: string, options?: FlagOptions): Promise<Secret> {
+    return new Secret(this, (await ask(this, secretProcedures.secretDefineXml, { xml }, options)).secret);
   }
 
   /**
@@ -277,7 +397,7 @@ export class Connection extends HostQueries implements AsyncDisposable {
     const filter = { eventID: events[kind].eventId, dom: options.domain?.ref ?? null };
     return this.#events.open(
       { eventClass: 'domain', ...filter },
-      (raw) => domainEvent(kind, raw as never, this.#domain(raw['dom'] as DomainRef)),
+      (raw) => domainEvent(kind, raw as never, raw['dom'] as DomainRef),
       options.signal,
     );
   }
@@ -342,7 +462,7 @@ export class Connection extends HostQueries implements AsyncDisposable {
     const { domain, event = null, flags = 0, signal } = options;
     return this.#events.open(
       { eventClass: 'qemuMonitor', dom: domain?.ref ?? null, event, flags },
-      (raw) => ({ domain: this.#domain(raw['dom'] as DomainRef), ...eventFields(raw) }) as QemuMonitorEvent,
+      (raw) => ({ domain: raw['dom'], ...eventFields(raw) }) as QemuMonitorEvent,
       signal,
     );
   }
@@ -373,22 +493,14 @@ export class Connection extends HostQueries implements AsyncDisposable {
     return this.close();
   }
 
-  async #domainStats(
-    doms: readonly DomainRef[],
-    stats: number,
-    flags: number,
-    options: CallOptions,
-  ): Promise<DomainStats[]> {
-    const args = { doms, stats, flags };
-    const { retStats } = await this.call(connectProcedures.connectGetAllDomainStats, args, options);
+  async #domainStats(doms: readonly DomainRef[], options: DomainStatsOptions = {}): Promise<DomainStats[]> {
+    const { stats = 0, ...rest } = optionsObject(options, 'getAllDomainStats');
+    const args = { doms, stats };
+    const { retStats } = await ask(this, connectProcedures.connectGetAllDomainStats, args, rest);
     return retStats.map(({ dom, params }) => ({
-      domain: this.#domain(dom),
+      domain: this.domain(dom),
       params: typedParameterMap(params),
     }));
-  }
-
-  #domain(ref: DomainRef): Domain {
-    return new Domain(this, ref);
   }
 }
 

@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { dom, UUID } from './calls.fixture.ts';
+import type { Caller } from './caller.ts';
 import { Checkpoint } from './checkpoint.ts';
 import { connect } from './connect.ts';
 import { Domain } from './domain.ts';
 import { FakeLibvirtd } from './fake-libvirtd.fixture.ts';
-import { type MethodRow, testMethods } from './method-table.fixture.ts';
+import { type MethodRow, options, testMethods } from './method-table.fixture.ts';
 import { Snapshot } from './snapshot.ts';
 
 const P = 'REMOTE_PROC_DOMAIN_';
@@ -35,21 +36,26 @@ const lifecycle: readonly MethodRow[] = [
   ['isUpdated', [], `${P}IS_UPDATED`, { dom }, { updated: true }, true],
   ['getAutostart', [], `${P}GET_AUTOSTART`, { dom }, { autostart: true }, true],
   ['setAutostart', [true], `${P}SET_AUTOSTART`, { dom, autostart: true }],
-  ['create', [1], `${P}CREATE_WITH_FLAGS`, { dom, flags: 1 }, { dom: { ...dom, id: 4 } }],
+  ['create', [options({ flags: 1 })], `${P}CREATE_WITH_FLAGS`, { dom, flags: 1 }, { dom: { ...dom, id: 4 } }],
   ['suspend', [], `${P}SUSPEND`, { dom }],
   ['resume', [], `${P}RESUME`, { dom }],
   ['shutdown', [], `${P}SHUTDOWN`, { dom }],
-  ['shutdownFlags', [2], `${P}SHUTDOWN_FLAGS`, { dom, flags: 2 }],
-  ['reboot', [1], `${P}REBOOT`, { dom, flags: 1 }],
+  ['shutdownFlags', [options({ flags: 2 })], `${P}SHUTDOWN_FLAGS`, { dom, flags: 2 }],
+  ['reboot', [options({ flags: 1 })], `${P}REBOOT`, { dom, flags: 1 }],
   ['reset', [], `${P}RESET`, { dom, flags: 0 }],
-  ['destroy', [1], `${P}DESTROY_FLAGS`, { dom, flags: 1 }],
-  ['undefine', [16], `${P}UNDEFINE_FLAGS`, { dom, flags: 16 }],
+  ['destroy', [options({ flags: 1 })], `${P}DESTROY_FLAGS`, { dom, flags: 1 }],
+  ['undefine', [options({ flags: 16 })], `${P}UNDEFINE_FLAGS`, { dom, flags: 16 }],
 ];
 
 const guest: readonly MethodRow[] = [
   ['fsFreeze', [['/']], `${P}FSFREEZE`, { dom, mountpoints: ['/'], flags: 0 }, { filesystems: 1 }, 1],
   ['fsThaw', [[]], `${P}FSTHAW`, { dom, mountpoints: [], flags: 0 }, { filesystems: 2 }, 2],
-  ['fsTrim', ['/mnt', 512], `${P}FSTRIM`, { dom, mountPoint: '/mnt', minimum: 512n, flags: 0 }],
+  [
+    'fsTrim',
+    [options({ mountPoint: '/mnt', minimum: 512 })],
+    `${P}FSTRIM`,
+    { dom, mountPoint: '/mnt', minimum: 512n, flags: 0 },
+  ],
   [
     'getFsInfo',
     [],
@@ -60,7 +66,7 @@ const guest: readonly MethodRow[] = [
   ],
   [
     'getGuestInfo',
-    [2],
+    [options({ types: 2 })],
     `${P}GET_GUEST_INFO`,
     { dom, types: 2, flags: 0 },
     { params: [{ field: 'os.id', value: { type: 7, value: 'debian' } }] },
@@ -75,7 +81,7 @@ const guest: readonly MethodRow[] = [
   ],
   [
     'agentCommand',
-    ['{}', 3, 0],
+    ['{}', options({ timeoutSeconds: 3 })],
     'QEMU_PROC_DOMAIN_AGENT_COMMAND',
     { dom, cmd: '{}', timeout: 3, flags: 0 },
     { result: null },
@@ -83,7 +89,7 @@ const guest: readonly MethodRow[] = [
   ],
   [
     'monitorCommand',
-    ['info', 1],
+    ['info', options({ flags: 1 })],
     'QEMU_PROC_DOMAIN_MONITOR_COMMAND',
     { dom, cmd: 'info', flags: 1 },
     { result: 'ok' },
@@ -140,30 +146,40 @@ const blocks: readonly MethodRow[] = [
     `${P}SET_BLOCK_THRESHOLD`,
     { dom, dev: 'vda[3]', threshold: 7n, flags: 0 },
   ],
-  ['blockResize', ['vda', 4096, 1], `${P}BLOCK_RESIZE`, { ...disk, size: 4096n, flags: 1 }],
+  [
+    'blockResize',
+    ['vda', 4096, options({ flags: 1 })],
+    `${P}BLOCK_RESIZE`,
+    { ...disk, size: 4096n, flags: 1 },
+  ],
   [
     'blockCommit',
-    ['vda', '/base', null, 5, 4],
+    ['vda', options({ base: '/base', bandwidth: 5, flags: 4 })],
     `${P}BLOCK_COMMIT`,
     { ...disk, base: '/base', top: null, bandwidth: 5n, flags: 4 },
   ],
-  ['blockPull', ['vda', 5, 64], `${P}BLOCK_PULL`, { ...path, bandwidth: 5n, flags: 64 }],
+  [
+    'blockPull',
+    ['vda', options({ bandwidth: 5, flags: 64 })],
+    `${P}BLOCK_PULL`,
+    { ...path, bandwidth: 5n, flags: 64 },
+  ],
   [
     'blockRebase',
-    ['vda', '/base', 5, 16],
+    ['vda', '/base', options({ bandwidth: 5, flags: 16 })],
     `${P}BLOCK_REBASE`,
     { ...path, base: '/base', bandwidth: 5n, flags: 16 },
   ],
   [
     'blockCopy',
-    ['vda', '<disk/>', new Map([['bandwidth', time]]), 1],
+    ['vda', '<disk/>', options({ params: new Map([['bandwidth', time]]), flags: 1 })],
     `${P}BLOCK_COPY`,
     { ...path, destxml: '<disk/>', params: [{ field: 'bandwidth', value: time }], flags: 1 },
   ],
-  ['blockJobAbort', ['vda', 2], `${P}BLOCK_JOB_ABORT`, { ...path, flags: 2 }],
+  ['blockJobAbort', ['vda', options({ flags: 2 })], `${P}BLOCK_JOB_ABORT`, { ...path, flags: 2 }],
   [
     'getBlockJobInfo',
-    ['vda', 1],
+    ['vda', options({ flags: 1 })],
     `${P}GET_BLOCK_JOB_INFO`,
     { ...path, flags: 1 },
     { found: 1, type: 4, bandwidth: 1n, cur: 2n, end: 3n },
@@ -171,13 +187,18 @@ const blocks: readonly MethodRow[] = [
   ],
   [
     'getBlockJobInfo',
-    ['vda', 0],
+    ['vda'],
     `${P}GET_BLOCK_JOB_INFO`,
     { ...path, flags: 0 },
     { found: 0, type: 0, bandwidth: 0n, cur: 0n, end: 0n },
     null,
   ],
-  ['blockJobSetSpeed', ['vda', 9, 1], `${P}BLOCK_JOB_SET_SPEED`, { ...path, bandwidth: 9n, flags: 1 }],
+  [
+    'blockJobSetSpeed',
+    ['vda', 9, options({ flags: 1 })],
+    `${P}BLOCK_JOB_SET_SPEED`,
+    { ...path, bandwidth: 9n, flags: 1 },
+  ],
 ];
 
 const job = { timeElapsed: 1n, timeRemaining: 2n, dataTotal: 3n, dataProcessed: 4n, dataRemaining: 5n };
@@ -186,30 +207,59 @@ const jobInfo = { type: 2, ...job, ...memory, fileTotal: 9n, fileProcessed: 10n,
 const element = { type: 2, uri: 'urn:x', flags: 2 };
 
 const rest: readonly MethodRow[] = [
-  ['getXmlDesc', [2], `${P}GET_XML_DESC`, { dom, flags: 2 }, { xml: '<domain/>' }, '<domain/>'],
-  ['getMetadata', [2, 'urn:x', 2], `${P}GET_METADATA`, { dom, ...element }, { metadata: '<x/>' }, '<x/>'],
+  [
+    'getXmlDesc',
+    [options({ flags: 2 })],
+    `${P}GET_XML_DESC`,
+    { dom, flags: 2 },
+    { xml: '<domain/>' },
+    '<domain/>',
+  ],
+  [
+    'getMetadata',
+    [2, options({ uri: 'urn:x', flags: 2 })],
+    `${P}GET_METADATA`,
+    { dom, ...element },
+    { metadata: '<x/>' },
+    '<x/>',
+  ],
   [
     'setMetadata',
-    [2, '<x/>', 'x', 'urn:x', 2],
+    [2, '<x/>', options({ key: 'x', uri: 'urn:x', flags: 2 })],
     `${P}SET_METADATA`,
     { dom, ...element, metadata: '<x/>', key: 'x' },
   ],
-  ['attachDeviceFlags', ['<disk/>', 1], `${P}ATTACH_DEVICE_FLAGS`, { dom, xml: '<disk/>', flags: 1 }],
-  ['detachDeviceFlags', ['<disk/>', 2], `${P}DETACH_DEVICE_FLAGS`, { dom, xml: '<disk/>', flags: 2 }],
-  ['updateDeviceFlags', ['<disk/>', 4], `${P}UPDATE_DEVICE_FLAGS`, { dom, xml: '<disk/>', flags: 4 }],
+  [
+    'attachDeviceFlags',
+    ['<disk/>', options({ flags: 1 })],
+    `${P}ATTACH_DEVICE_FLAGS`,
+    { dom, xml: '<disk/>', flags: 1 },
+  ],
+  [
+    'detachDeviceFlags',
+    ['<disk/>', options({ flags: 2 })],
+    `${P}DETACH_DEVICE_FLAGS`,
+    { dom, xml: '<disk/>', flags: 2 },
+  ],
+  [
+    'updateDeviceFlags',
+    ['<disk/>', options({ flags: 4 })],
+    `${P}UPDATE_DEVICE_FLAGS`,
+    { dom, xml: '<disk/>', flags: 4 },
+  ],
   [
     'backupBegin',
-    ['<b/>', '<c/>', 1],
+    ['<b/>', '<c/>', options({ flags: 1 })],
     `${P}BACKUP_BEGIN`,
     { dom, backupXml: '<b/>', checkpointXml: '<c/>', flags: 1 },
   ],
-  ['backupGetXmlDesc', [0], `${P}BACKUP_GET_XML_DESC`, { dom, flags: 0 }, { xml: '<b/>' }, '<b/>'],
-  ['abortJob', [0], `${P}ABORT_JOB`, { dom }],
-  ['abortJob', [1], `${P}ABORT_JOB_FLAGS`, { dom, flags: 1 }],
+  ['backupGetXmlDesc', [], `${P}BACKUP_GET_XML_DESC`, { dom, flags: 0 }, { xml: '<b/>' }, '<b/>'],
+  ['abortJob', [], `${P}ABORT_JOB`, { dom }],
+  ['abortJob', [options({ flags: 1 })], `${P}ABORT_JOB_FLAGS`, { dom, flags: 1 }],
   ['getJobInfo', [], `${P}GET_JOB_INFO`, { dom }, jobInfo, jobInfo],
   [
     'getJobStats',
-    [3],
+    [options({ flags: 3 })],
     `${P}GET_JOB_STATS`,
     { dom, flags: 3 },
     { type: 3, params: [{ field: 'time_elapsed', value: time }] },
@@ -217,7 +267,7 @@ const rest: readonly MethodRow[] = [
   ],
   [
     'checkpointCreateXml',
-    ['<c/>', 2],
+    ['<c/>', options({ flags: 2 })],
     `${P}CHECKPOINT_CREATE_XML`,
     { dom, xmlDesc: '<c/>', flags: 2 },
     { checkpoint },
@@ -225,7 +275,7 @@ const rest: readonly MethodRow[] = [
   ],
   [
     'listAllCheckpoints',
-    [2],
+    [options({ flags: 2 })],
     `${P}LIST_ALL_CHECKPOINTS`,
     { dom, needResults: 1, flags: 2 },
     { checkpoints: [checkpoint], ret: 1 },
@@ -241,7 +291,7 @@ const rest: readonly MethodRow[] = [
   ],
   [
     'snapshotCreateXml',
-    ['<s/>', 16],
+    ['<s/>', options({ flags: 16 })],
     `${P}SNAPSHOT_CREATE_XML`,
     { dom, xmlDesc: '<s/>', flags: 16 },
     { snap },
@@ -249,7 +299,7 @@ const rest: readonly MethodRow[] = [
   ],
   [
     'listAllSnapshots',
-    [1024],
+    [options({ flags: 1024 })],
     `${P}LIST_ALL_SNAPSHOTS`,
     { dom, needResults: 1, flags: 1024 },
     { snapshots: [snap], ret: 1 },
@@ -258,7 +308,7 @@ const rest: readonly MethodRow[] = [
   ['snapshotLookupByName', ['s1'], `${P}SNAPSHOT_LOOKUP_BY_NAME`, { ...snap, flags: 0 }, { snap }, snap],
   ['snapshotCurrent', [], `${P}SNAPSHOT_CURRENT`, { dom, flags: 0 }, { snap }, snap],
   ['hasCurrentSnapshot', [], `${P}HAS_CURRENT_SNAPSHOT`, { dom, flags: 0 }, { result: true }, true],
-  ['revertToSnapshot', [{ ref: snap }, 2], `${P}REVERT_TO_SNAPSHOT`, { snap, flags: 2 }],
+  ['revertToSnapshot', [{ ref: snap }, options({ flags: 2 })], `${P}REVERT_TO_SNAPSHOT`, { snap, flags: 2 }],
 ];
 
 describe('Domain', () => {
@@ -285,14 +335,21 @@ const child = { name: 'c2', dom };
 
 describe('Checkpoint', () => {
   testMethods(
-    (libvirt) => new Checkpoint(new Domain(libvirt, dom), checkpoint),
+    (libvirt) => new Checkpoint(libvirt, checkpoint),
     [
-      ['getXmlDesc', [4], `${P}CHECKPOINT_GET_XML_DESC`, { checkpoint, flags: 4 }, { xml: '<c/>' }, '<c/>'],
-      ['delete', [2], `${P}CHECKPOINT_DELETE`, { checkpoint, flags: 2 }],
+      [
+        'getXmlDesc',
+        [options({ flags: 4 })],
+        `${P}CHECKPOINT_GET_XML_DESC`,
+        { checkpoint, flags: 4 },
+        { xml: '<c/>' },
+        '<c/>',
+      ],
+      ['delete', [options({ flags: 2 })], `${P}CHECKPOINT_DELETE`, { checkpoint, flags: 2 }],
       ['getParent', [], `${P}CHECKPOINT_GET_PARENT`, { checkpoint, flags: 0 }, { parent: child }, child],
       [
         'listAllChildren',
-        [1],
+        [options({ flags: 1 })],
         `${P}CHECKPOINT_LIST_ALL_CHILDREN`,
         { checkpoint, needResults: 1, flags: 1 },
         { checkpoints: [child], ret: 1 },
@@ -304,14 +361,21 @@ describe('Checkpoint', () => {
 
 describe('Snapshot', () => {
   testMethods(
-    (libvirt) => new Snapshot(new Domain(libvirt, dom), snap),
+    (libvirt) => new Snapshot(libvirt, snap),
     [
-      ['getXmlDesc', [1], `${P}SNAPSHOT_GET_XML_DESC`, { snap, flags: 1 }, { xml: '<s/>' }, '<s/>'],
-      ['delete', [2], `${P}SNAPSHOT_DELETE`, { snap, flags: 2 }],
+      [
+        'getXmlDesc',
+        [options({ flags: 1 })],
+        `${P}SNAPSHOT_GET_XML_DESC`,
+        { snap, flags: 1 },
+        { xml: '<s/>' },
+        '<s/>',
+      ],
+      ['delete', [options({ flags: 2 })], `${P}SNAPSHOT_DELETE`, { snap, flags: 2 }],
       ['getParent', [], `${P}SNAPSHOT_GET_PARENT`, { snap, flags: 0 }, { snap: child }, child],
       [
         'listAllChildren',
-        [1],
+        [options({ flags: 1 })],
         `${P}SNAPSHOT_LIST_ALL_CHILDREN`,
         { snapshot: snap, needResults: 1, flags: 1 },
         { snapshots: [child], ret: 1 },
@@ -330,7 +394,7 @@ const parents = [
     lookup: `${P}SNAPSHOT_LOOKUP_BY_NAME`,
     reply: { snap },
     number: 72,
-    make: (domain: Domain) => new Snapshot(domain, snap),
+    make: (libvirt: Caller) => new Snapshot(libvirt, snap),
   },
   {
     what: 'Checkpoint',
@@ -338,7 +402,7 @@ const parents = [
     lookup: `${P}CHECKPOINT_LOOKUP_BY_NAME`,
     reply: { checkpoint },
     number: 103,
-    make: (domain: Domain) => new Checkpoint(domain, checkpoint),
+    make: (libvirt: Caller) => new Checkpoint(libvirt, checkpoint),
   },
 ];
 
@@ -356,7 +420,7 @@ test.each(parents)(
       },
     });
     await using libvirt = await connect(fake.uri);
-    const object = make(new Domain(libvirt, dom));
+    const object = make(libvirt);
     expect(await object.getParent()).toBeNull();
     exists = false;
     await expect(object.getParent()).rejects.toMatchObject({ errorNumber: number });

@@ -1,5 +1,6 @@
 export type { Credentials, CredentialsCallback, CredentialsRequest } from './auth/credentials.ts';
 export type { SaslMechanism } from './auth/sasl-exchange.ts';
+export type { Caller, DomainConnection } from './caller.ts';
 export { Checkpoint } from './checkpoint.ts';
 export type { Fields, FieldType, StructOf } from './codec/field-type.ts';
 export type {
@@ -31,12 +32,31 @@ export type {
 } from './codec/struct-types.ts';
 export { type TypedParameter, typedParameterMap, type TypedValue } from './codec/typed-parameter.ts';
 export { connect, type ConnectOptions } from './connect.ts';
-export { Connection, type DomainStats } from './connection.ts';
+export { Connection, type DomainStats, type DomainStatsOptions } from './connection.ts';
 export type { CallTrace, ConnectTrace } from './diagnostics.ts';
-export { Domain, type JobInfo, type JobStats } from './domain.ts';
-export type { BlockInfo, BlockJobInfo, BlockStats, DomainBlocks } from './domain-blocks.ts';
-export type { DomainGuest, Screenshot } from './domain-guest.ts';
-export type { DomainControlInfo, DomainInfo, DomainLifecycle, DomainState } from './domain-lifecycle.ts';
+export { Domain } from './domain.ts';
+export type {
+  BlockInfo,
+  BlockJobInfo,
+  BlockStats,
+  DomainControlInfo,
+  DomainInfo,
+  DomainState,
+  JobInfo,
+  JobStats,
+  Screenshot,
+} from './domain-facts.ts';
+export type {
+  AgentCommandOptions,
+  BlockCommitOptions,
+  BlockCopyOptions,
+  BlockPullOptions,
+  FsTrimOptions,
+  GetMetadataOptions,
+  GuestInfoOptions,
+  ScreenshotOptions,
+  SetMetadataOptions,
+} from './domain-options.ts';
 export {
   type AuthFailureReason,
   LibvirtAuthError,
@@ -68,7 +88,7 @@ export type {
   SecretEvents,
   StoragePoolEvents,
 } from './events/object-event.ts';
-export type { HostQueries, HypervisorChoice, NodeInfo } from './host-queries.ts';
+export type { HypervisorChoice, NodeInfo } from './host-facts.ts';
 export { LibvirtError, type VirError } from './libvirt-error.ts';
 export { procedures } from './procedures/procedures.ts';
 export type { ArgsOf, Procedure, ReplyOf } from './procedures/row.ts';
@@ -147,7 +167,7 @@ export {
   virStorageXMLFlags,
 } from './protocol/storage-constants.ts';
 export type { KeepaliveOptions } from './rpc/keepalive.ts';
-export type { CallOptions } from './rpc/pending-call.ts';
+export type { CallOptions, FlagOptions } from './rpc/call-options.ts';
 export type { CloseInfo } from './rpc/close-info.ts';
 export { Secret } from './secret.ts';
 export { Snapshot } from './snapshot.ts';

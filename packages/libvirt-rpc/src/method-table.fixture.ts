@@ -15,6 +15,26 @@ export type MethodRow = readonly [
   result?: unknown,
 ];
 
+/** The last argument of a row where it has options of its own. */
+class RowOptions {
+  readonly options: Struct;
+
+  constructor(options: Struct) {
+    this.options = options;
+  }
+}
+
+/** The options that a row's method is called with, besides those that the tests add. */
+export function options(given: Struct): unknown {
+  return new RowOptions(given);
+}
+
+/** The arguments of a row, with more options. */
+function withOptions(args: readonly unknown[], more: Struct): readonly unknown[] {
+  const last = args.at(-1);
+  return last instanceof RowOptions ? [...args.slice(0, -1), { ...last.options, ...more }] : [...args, more];
+}
+
 /** The names of the methods of an object, those of its base classes included. */
 function methodsOf(object: object): string[] {
   const prototype = Object.getPrototypeOf(object) as object;
@@ -56,7 +76,7 @@ export function testMethods(
       },
     });
     await using libvirt = await connect(fake.uri);
-    const answer = await invoke(make(libvirt), method, [...args, { timeoutMs: 20_000 }]);
+    const answer = await invoke(make(libvirt), method, withOptions(args, { timeoutMs: 20_000 }));
     expect(calls.map(plain)).toEqual([plain(sent)]);
     expect(plain(answer)).toEqual(result);
   });
@@ -65,8 +85,18 @@ export function testMethods(
     await using fake = await FakeLibvirtd.start();
     await using libvirt = await connect(fake.uri);
     const reason = new Error('given up');
-    const promise = invoke(make(libvirt), method, [...args, { signal: AbortSignal.abort(reason) }]);
+    const promise = invoke(make(libvirt), method, withOptions(args, { signal: AbortSignal.abort(reason) }));
     await expect(promise).rejects.toBe(reason);
+  });
+
+  test.each(titled)('$title, unless its options are none', async ({ row: [method, args] }) => {
+    await using fake = await FakeLibvirtd.start();
+    await using libvirt = await connect(fake.uri);
+    const before = args.at(-1) instanceof RowOptions ? args.slice(0, -1) : args;
+    for (const wrong of [4, null, [], 'flags', { Signal: null }, { signal: {} }, { timeoutMs: '1' }])
+      await expect(invoke(make(libvirt), method, [...before, wrong])).rejects.toMatchObject({
+        code: 'ERR_LIBVIRT_USAGE',
+      });
   });
 
   test('every method has a row', async () => {

@@ -1,19 +1,19 @@
+import { ask, type Caller } from './caller.ts';
 import type { SecretRef } from './codec/struct-types.ts';
-import type { Connection } from './connection.ts';
 import { secretProcedures } from './procedures/secret.ts';
-import type { CallOptions } from './rpc/pending-call.ts';
+import type { CallOptions, FlagOptions } from './rpc/call-options.ts';
 
 /**
  * A secret that the daemon keeps, such as the passphrase of a volume. Its UUID is what names it; the object does not
  * hold the value.
  */
 export class Secret {
-  readonly connection: Connection;
+  readonly connection: Caller;
   /** What `Connection.call` wants for an argument of type `secret`. */
   readonly ref: SecretRef;
 
   /** Use `Connection.lookupSecretByUuid` and the like. */
-  constructor(connection: Connection, ref: SecretRef) {
+  constructor(connection: Caller, ref: SecretRef) {
     this.connection = connection;
     this.ref = ref;
   }
@@ -33,25 +33,25 @@ export class Secret {
     return this.ref.usageID;
   }
 
-  async getXmlDesc(options: CallOptions = {}): Promise<string> {
-    const args = { secret: this.ref, flags: 0 };
-    return (await this.connection.call(secretProcedures.secretGetXmlDesc, args, options)).xml;
+  async getXmlDesc(options?: FlagOptions): Promise<string> {
+    const args = { secret: this.ref };
+    return (await ask(this.connection, secretProcedures.secretGetXmlDesc, args, options)).xml;
   }
 
   /** The value; refused where the secret is private. `isNoSecret` of the error tells that there is none. */
-  async getValue(options: CallOptions = {}): Promise<Uint8Array> {
-    const args = { secret: this.ref, flags: 0 };
-    return (await this.connection.call(secretProcedures.secretGetValue, args, options)).value;
+  async getValue(options?: FlagOptions): Promise<Uint8Array> {
+    const args = { secret: this.ref };
+    return (await ask(this.connection, secretProcedures.secretGetValue, args, options)).value;
   }
 
   /** @param value - at most 65,536 bytes */
-  async setValue(value: Uint8Array, options: CallOptions = {}): Promise<void> {
-    const args = { secret: this.ref, value, flags: 0 };
-    await this.connection.call(secretProcedures.secretSetValue, args, options);
+  async setValue(value: Uint8Array, options?: FlagOptions): Promise<void> {
+    const args = { secret: this.ref, value };
+    await ask(this.connection, secretProcedures.secretSetValue, args, options);
   }
 
   /** Forgets the secret and its value. */
-  async undefine(options: CallOptions = {}): Promise<void> {
-    await this.connection.call(secretProcedures.secretUndefine, { secret: this.ref }, options);
+  async undefine(options?: CallOptions): Promise<void> {
+    await ask(this.connection, secretProcedures.secretUndefine, { secret: this.ref }, options);
   }
 }

@@ -1,75 +1,78 @@
-import type { SnapshotRef } from './codec/struct-types.ts';
-import type { Domain } from './domain.ts';
+import { ask, type Caller } from './caller.ts';
+import type { DomainRef, SnapshotRef } from './codec/struct-types.ts';
 import { parentOrNull } from './parent.ts';
 import { snapshotProcedures } from './procedures/snapshot.ts';
-import type { CallOptions } from './rpc/pending-call.ts';
+import type { FlagOptions } from './rpc/call-options.ts';
 
-/** A snapshot of a domain: what its disks, and perhaps its memory, were at a point in time. */
+/**
+ * A snapshot of a domain: what its disks, and perhaps its memory, were at a point in time. Its methods are as those of
+ * `Domain`.
+ */
 export class Snapshot {
+  /** What names it within its domain. */
   readonly name: string;
-  readonly domain: Domain;
+  /** What names its domain. */
+  readonly domain: DomainRef;
+  readonly #caller: Caller;
 
   /** Use `Domain.snapshotLookupByName` and the like. */
-  constructor(domain: Domain, ref: SnapshotRef) {
-    this.domain = domain;
+  constructor(caller: Caller, ref: SnapshotRef) {
+    this.#caller = caller;
     this.name = ref.name;
+    this.domain = ref.dom;
   }
 
   /** What `Connection.call` wants for an argument of type `snapshot`. */
   get ref(): SnapshotRef {
-    return { name: this.name, dom: this.domain.ref };
+    return { name: this.name, dom: this.domain };
   }
 
-  /** @param flags - `virDomainSnapshotXMLFlags` */
-  async getXmlDesc(flags = 0, options: CallOptions = {}): Promise<string> {
-    const args = { snap: this.ref, flags };
-    return (await this.domain.connection.call(snapshotProcedures.domainSnapshotGetXmlDesc, args, options))
-      .xml;
+  /** Its XML: `virDomainSnapshotGetXMLDesc`; flags: `virDomainSnapshotXMLFlags`. */
+  async getXmlDesc(options?: FlagOptions): Promise<string> {
+    const args = { snap: this.ref };
+    return (await ask(this.#caller, snapshotProcedures.domainSnapshotGetXmlDesc, args, options)).xml;
   }
 
-  /** @param flags - `virDomainSnapshotDeleteFlags` */
-  async delete(flags = 0, options: CallOptions = {}): Promise<void> {
-    const args = { snap: this.ref, flags };
-    await this.domain.connection.call(snapshotProcedures.domainSnapshotDelete, args, options);
+  /** Deletes it: `virDomainSnapshotDelete`; flags: `virDomainSnapshotDeleteFlags`. */
+  async delete(options?: FlagOptions): Promise<void> {
+    await ask(this.#caller, snapshotProcedures.domainSnapshotDelete, { snap: this.ref }, options);
   }
 
-  /** The snapshot before this one, or null if it is the first. */
-  async getParent(options: CallOptions = {}): Promise<Snapshot | null> {
-    const { connection } = this.domain;
-    const args = { snap: this.ref, flags: 0 };
+  /** The snapshot before this one, or null if it is the first: `virDomainSnapshotGetParent`. */
+  async getParent(options?: FlagOptions): Promise<Snapshot | null> {
+    const { domainSnapshotGetParent, domainSnapshotLookupByName } = snapshotProcedures;
     return parentOrNull(
       async () => {
-        const { snap } = await connection.call(snapshotProcedures.domainSnapshotGetParent, args, options);
-        return new Snapshot(this.domain, snap);
+        const { snap } = await ask(this.#caller, domainSnapshotGetParent, { snap: this.ref }, options);
+        return new Snapshot(this.#caller, snap);
       },
       (error) => error.isNoDomainSnapshot,
-      () => this.domain.snapshotLookupByName(this.name, options),
+      () => ask(this.#caller, domainSnapshotLookupByName, { dom: this.domain, name: this.name }, options),
     );
   }
 
   /**
-   * The snapshots whose parent this is.
-   *
-   * @param flags - `virDomainSnapshotListFlags`
+   * The snapshots whose parent this is: `virDomainSnapshotListAllChildren`; flags: `virDomainSnapshotListFlags`.
    */
-  async listAllChildren(flags = 0, options: CallOptions = {}): Promise<Snapshot[]> {
-    const args = { snapshot: this.ref, needResults: 1, flags };
+  async listAllChildren(options?: FlagOptions): Promise<Snapshot[]> {
+    const args = { snapshot: this.ref, needResults: 1 };
     const { domainSnapshotListAllChildren } = snapshotProcedures;
-    const { snapshots } = await this.domain.connection.call(domainSnapshotListAllChildren, args, options);
-    return snapshots.map((snapshot) => new Snapshot(this.domain, snapshot));
+    const { snapshots } = await ask(this.#caller, domainSnapshotListAllChildren, args, options);
+    return snapshots.map((snapshot) => new Snapshot(this.#caller, snapshot));
   }
 
-  /** Whether it is the one that the domain goes on from. */
-  async isCurrent(options: CallOptions = {}): Promise<boolean> {
-    const args = { snap: this.ref, flags: 0 };
-    return (await this.domain.connection.call(snapshotProcedures.domainSnapshotIsCurrent, args, options))
-      .current;
+  /** Whether it is the one that the domain goes on from: `virDomainSnapshotIsCurrent`. */
+  async isCurrent(options?: FlagOptions): Promise<boolean> {
+    const args = { snap: this.ref };
+    return (await ask(this.#caller, snapshotProcedures.domainSnapshotIsCurrent, args, options)).current;
   }
 
-  /** Whether libvirt keeps a description of it, which must be deleted before the domain is undefined. */
-  async hasMetadata(options: CallOptions = {}): Promise<boolean> {
-    const args = { snap: this.ref, flags: 0 };
-    return (await this.domain.connection.call(snapshotProcedures.domainSnapshotHasMetadata, args, options))
-      .metadata;
+  /**
+   * Whether libvirt keeps a description of it, which must be deleted before the domain is undefined:
+   * `virDomainSnapshotHasMetadata`.
+   */
+  async hasMetadata(options?: FlagOptions): Promise<boolean> {
+    const args = { snap: this.ref };
+    return (await ask(this.#caller, snapshotProcedures.domainSnapshotHasMetadata, args, options)).metadata;
   }
 }

@@ -3,7 +3,7 @@ import { UUID } from './calls.fixture.ts';
 import { connect } from './connect.ts';
 import { LibvirtProtocolError, LibvirtUsageError } from './errors.ts';
 import { FakeLibvirtd } from './fake-libvirtd.fixture.ts';
-import { testMethods } from './method-table.fixture.ts';
+import { options, testMethods } from './method-table.fixture.ts';
 import { Secret } from './secret.ts';
 import { StoragePool } from './storage-pool.ts';
 import { StorageVolume } from './storage-volume.ts';
@@ -26,16 +26,23 @@ describe('StoragePool', () => {
         { state: 2, capacity: 3n, allocation: 2n, available: 1n },
         { state: 2, capacity: 3, allocation: 2, available: 1 },
       ],
-      ['getXmlDesc', [1], `${P}POOL_GET_XML_DESC`, { pool, flags: 1 }, { xml: '<pool/>' }, '<pool/>'],
+      [
+        'getXmlDesc',
+        [options({ flags: 1 })],
+        `${P}POOL_GET_XML_DESC`,
+        { pool, flags: 1 },
+        { xml: '<pool/>' },
+        '<pool/>',
+      ],
       ['isActive', [], `${P}POOL_IS_ACTIVE`, { pool }, { active: true }, true],
       ['isPersistent', [], `${P}POOL_IS_PERSISTENT`, { pool }, { persistent: true }, true],
       ['getAutostart', [], `${P}POOL_GET_AUTOSTART`, { pool }, { autostart: false }, false],
       ['setAutostart', [true], `${P}POOL_SET_AUTOSTART`, { pool, autostart: true }],
-      ['build', [8], `${P}POOL_BUILD`, { pool, flags: 8 }],
-      ['create', [1], `${P}POOL_CREATE`, { pool, flags: 1 }],
+      ['build', [options({ flags: 8 })], `${P}POOL_BUILD`, { pool, flags: 8 }],
+      ['create', [options({ flags: 1 })], `${P}POOL_CREATE`, { pool, flags: 1 }],
       ['refresh', [], `${P}POOL_REFRESH`, { pool, flags: 0 }],
       ['destroy', [], `${P}POOL_DESTROY`, { pool }],
-      ['delete', [1], `${P}POOL_DELETE`, { pool, flags: 1 }],
+      ['delete', [options({ flags: 1 })], `${P}POOL_DELETE`, { pool, flags: 1 }],
       ['undefine', [], `${P}POOL_UNDEFINE`, { pool }],
       [
         'listAllVolumes',
@@ -48,7 +55,7 @@ describe('StoragePool', () => {
       ['storageVolLookupByName', ['v'], `${P}VOL_LOOKUP_BY_NAME`, { pool, name: 'v' }, { vol }, vol],
       [
         'storageVolCreateXml',
-        ['<volume/>', 1],
+        ['<volume/>', options({ flags: 1 })],
         `${P}VOL_CREATE_XML`,
         { pool, xml: '<volume/>', flags: 1 },
         { vol },
@@ -56,7 +63,7 @@ describe('StoragePool', () => {
       ],
       [
         'storageVolCreateXmlFrom',
-        ['<volume/>', { ref: other }, 2],
+        ['<volume/>', { ref: other }, options({ flags: 2 })],
         `${P}VOL_CREATE_XML_FROM`,
         { pool, xml: '<volume/>', clonevol: other, flags: 2 },
         { vol },
@@ -75,7 +82,7 @@ describe('StorageVolume', () => {
       ['getInfo', [], `${P}VOL_GET_INFO`, { vol }, info, { type: 0, capacity: 4096, allocation: 512 }],
       [
         'getInfoFlags',
-        [1],
+        [options({ flags: 1 })],
         `${P}VOL_GET_INFO_FLAGS`,
         { vol, flags: 1 },
         info,
@@ -83,10 +90,10 @@ describe('StorageVolume', () => {
       ],
       ['getXmlDesc', [], `${P}VOL_GET_XML_DESC`, { vol, flags: 0 }, { xml: '<volume/>' }, '<volume/>'],
       ['getPath', [], `${P}VOL_GET_PATH`, { vol }, { name: '/p/v' }, '/p/v'],
-      ['resize', [8192, 4], `${P}VOL_RESIZE`, { vol, capacity: 8192n, flags: 4 }],
+      ['resize', [8192, options({ flags: 4 })], `${P}VOL_RESIZE`, { vol, capacity: 8192n, flags: 4 }],
       ['wipe', [], `${P}VOL_WIPE`, { vol, flags: 0 }],
       ['wipePattern', [8], `${P}VOL_WIPE_PATTERN`, { vol, algorithm: 8, flags: 0 }],
-      ['delete', [1], `${P}VOL_DELETE`, { vol, flags: 1 }],
+      ['delete', [options({ flags: 1 })], `${P}VOL_DELETE`, { vol, flags: 1 }],
     ],
     ['download', 'upload'],
   );

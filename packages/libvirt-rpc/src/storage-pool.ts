@@ -1,7 +1,7 @@
+import { ask, type Caller } from './caller.ts';
 import type { StoragePoolRef } from './codec/struct-types.ts';
-import type { Connection } from './connection.ts';
 import { storageProcedures } from './procedures/storage.ts';
-import type { CallOptions } from './rpc/pending-call.ts';
+import type { CallOptions, FlagOptions } from './rpc/call-options.ts';
 import { safeNumbers } from './safe-number.ts';
 import { StorageVolume } from './storage-volume.ts';
 
@@ -16,12 +16,12 @@ export interface StoragePoolInfo {
 
 /** A storage pool of a connection. Its UUID is what names it to the daemon; the object holds no resource. */
 export class StoragePool {
-  readonly connection: Connection;
+  readonly connection: Caller;
   /** What `Connection.call` wants for an argument of type `storagePool`. */
   readonly ref: StoragePoolRef;
 
   /** Use `Connection.lookupStoragePoolByName` and the like. */
-  constructor(connection: Connection, ref: StoragePoolRef) {
+  constructor(connection: Caller, ref: StoragePoolRef) {
     this.connection = connection;
     this.ref = ref;
   }
@@ -35,113 +35,104 @@ export class StoragePool {
     return this.ref.uuid;
   }
 
-  async getInfo(options: CallOptions = {}): Promise<StoragePoolInfo> {
+  async getInfo(options?: CallOptions): Promise<StoragePoolInfo> {
     const { storagePoolGetInfo } = storageProcedures;
-    return safeNumbers(await this.connection.call(storagePoolGetInfo, { pool: this.ref }, options));
+    return safeNumbers(await ask(this.connection, storagePoolGetInfo, { pool: this.ref }, options));
   }
 
-  /** @param flags - `virStorageXMLFlags` */
-  async getXmlDesc(flags = 0, options: CallOptions = {}): Promise<string> {
-    const args = { pool: this.ref, flags };
-    return (await this.connection.call(storageProcedures.storagePoolGetXmlDesc, args, options)).xml;
+  /** Its XML: `virStoragePoolGetXMLDesc`; flags: `virStorageXMLFlags`. */
+  async getXmlDesc(options?: FlagOptions): Promise<string> {
+    const args = { pool: this.ref };
+    return (await ask(this.connection, storageProcedures.storagePoolGetXmlDesc, args, options)).xml;
   }
 
-  async isActive(options: CallOptions = {}): Promise<boolean> {
+  async isActive(options?: CallOptions): Promise<boolean> {
     const { storagePoolIsActive } = storageProcedures;
-    return (await this.connection.call(storagePoolIsActive, { pool: this.ref }, options)).active;
+    return (await ask(this.connection, storagePoolIsActive, { pool: this.ref }, options)).active;
   }
 
-  async isPersistent(options: CallOptions = {}): Promise<boolean> {
+  async isPersistent(options?: CallOptions): Promise<boolean> {
     const { storagePoolIsPersistent } = storageProcedures;
-    return (await this.connection.call(storagePoolIsPersistent, { pool: this.ref }, options)).persistent;
+    return (await ask(this.connection, storagePoolIsPersistent, { pool: this.ref }, options)).persistent;
   }
 
   /** Whether the pool is started together with the daemon. */
-  async getAutostart(options: CallOptions = {}): Promise<boolean> {
+  async getAutostart(options?: CallOptions): Promise<boolean> {
     const { storagePoolGetAutostart } = storageProcedures;
-    return (await this.connection.call(storagePoolGetAutostart, { pool: this.ref }, options)).autostart;
+    return (await ask(this.connection, storagePoolGetAutostart, { pool: this.ref }, options)).autostart;
   }
 
-  async setAutostart(autostart: boolean, options: CallOptions = {}): Promise<void> {
+  async setAutostart(autostart: boolean, options?: CallOptions): Promise<void> {
     const args = { pool: this.ref, autostart };
-    await this.connection.call(storageProcedures.storagePoolSetAutostart, args, options);
+    await ask(this.connection, storageProcedures.storagePoolSetAutostart, args, options);
   }
 
   /**
-   * Makes what the pool is in, such as its folder.
-   *
-   * @param flags - `virStoragePoolBuildFlags`
+   * Makes what the pool is in, such as its folder; flags: `virStoragePoolBuildFlags`.
    */
-  async build(flags = 0, options: CallOptions = {}): Promise<void> {
-    await this.connection.call(storageProcedures.storagePoolBuild, { pool: this.ref, flags }, options);
+  async build(options?: FlagOptions): Promise<void> {
+    await ask(this.connection, storageProcedures.storagePoolBuild, { pool: this.ref }, options);
   }
 
   /**
-   * Starts the pool.
-   *
-   * @param flags - `virStoragePoolCreateFlags`
+   * Starts the pool; flags: `virStoragePoolCreateFlags`.
    */
-  async create(flags = 0, options: CallOptions = {}): Promise<void> {
-    await this.connection.call(storageProcedures.storagePoolCreate, { pool: this.ref, flags }, options);
+  async create(options?: FlagOptions): Promise<void> {
+    await ask(this.connection, storageProcedures.storagePoolCreate, { pool: this.ref }, options);
   }
 
   /** Looks for volumes that have come or gone. */
-  async refresh(options: CallOptions = {}): Promise<void> {
-    await this.connection.call(storageProcedures.storagePoolRefresh, { pool: this.ref, flags: 0 }, options);
+  async refresh(options?: FlagOptions): Promise<void> {
+    await ask(this.connection, storageProcedures.storagePoolRefresh, { pool: this.ref }, options);
   }
 
   /** Stops the pool; its volumes stay. */
-  async destroy(options: CallOptions = {}): Promise<void> {
-    await this.connection.call(storageProcedures.storagePoolDestroy, { pool: this.ref }, options);
+  async destroy(options?: CallOptions): Promise<void> {
+    await ask(this.connection, storageProcedures.storagePoolDestroy, { pool: this.ref }, options);
   }
 
   /**
-   * Removes what `build` made. What is in it is lost where the backend does not refuse.
-   *
-   * @param flags - `virStoragePoolDeleteFlags`
+   * Removes what `build` made. What is in it is lost where the backend does not refuse; flags: `virStoragePoolDeleteFlags`.
    */
-  async delete(flags = 0, options: CallOptions = {}): Promise<void> {
-    await this.connection.call(storageProcedures.storagePoolDelete, { pool: this.ref, flags }, options);
+  async delete(options?: FlagOptions): Promise<void> {
+    await ask(this.connection, storageProcedures.storagePoolDelete, { pool: this.ref }, options);
   }
 
   /** Forgets the pool; what is in it stays. */
-  async undefine(options: CallOptions = {}): Promise<void> {
-    await this.connection.call(storageProcedures.storagePoolUndefine, { pool: this.ref }, options);
+  async undefine(options?: CallOptions): Promise<void> {
+    await ask(this.connection, storageProcedures.storagePoolUndefine, { pool: this.ref }, options);
   }
 
-  async listAllVolumes(options: CallOptions = {}): Promise<StorageVolume[]> {
-    const args = { pool: this.ref, needResults: 1, flags: 0 };
-    const { vols } = await this.connection.call(storageProcedures.storagePoolListAllVolumes, args, options);
+  async listAllVolumes(options?: FlagOptions): Promise<StorageVolume[]> {
+    const args = { pool: this.ref, needResults: 1 };
+    const { vols } = await ask(this.connection, storageProcedures.storagePoolListAllVolumes, args, options);
     return vols.map((vol) => new StorageVolume(this.connection, vol));
   }
 
   /** `isNoStorageVol` of the error tells that there is none of this name. */
-  async storageVolLookupByName(name: string, options: CallOptions = {}): Promise<StorageVolume> {
+  async storageVolLookupByName(name: string, options?: CallOptions): Promise<StorageVolume> {
     const args = { pool: this.ref, name };
-    const { vol } = await this.connection.call(storageProcedures.storageVolLookupByName, args, options);
+    const { vol } = await ask(this.connection, storageProcedures.storageVolLookupByName, args, options);
     return new StorageVolume(this.connection, vol);
   }
 
-  /** @param flags - `virStorageVolCreateFlags` */
-  async storageVolCreateXml(xml: string, flags = 0, options: CallOptions = {}): Promise<StorageVolume> {
-    const args = { pool: this.ref, xml, flags };
-    const { vol } = await this.connection.call(storageProcedures.storageVolCreateXml, args, options);
+  /** Makes a volume: `virStorageVolCreateXML`; flags: `virStorageVolCreateFlags`. */
+  async storageVolCreateXml(xml: string, options?: FlagOptions): Promise<StorageVolume> {
+    const args = { pool: this.ref, xml };
+    const { vol } = await ask(this.connection, storageProcedures.storageVolCreateXml, args, options);
     return new StorageVolume(this.connection, vol);
   }
 
   /**
-   * Makes a volume with what is in another one, which nobody may write meanwhile.
-   *
-   * @param flags - `virStorageVolCreateFlags`
+   * Makes a volume with what is in another one, which nobody may write meanwhile; flags: `virStorageVolCreateFlags`.
    */
   async storageVolCreateXmlFrom(
     xml: string,
     clone: StorageVolume,
-    flags = 0,
-    options: CallOptions = {},
+    options?: FlagOptions,
   ): Promise<StorageVolume> {
-    const args = { pool: this.ref, xml, clonevol: clone.ref, flags };
-    const { vol } = await this.connection.call(storageProcedures.storageVolCreateXmlFrom, args, options);
+    const args = { pool: this.ref, xml, clonevol: clone.ref };
+    const { vol } = await ask(this.connection, storageProcedures.storageVolCreateXmlFrom, args, options);
     return new StorageVolume(this.connection, vol);
   }
 }

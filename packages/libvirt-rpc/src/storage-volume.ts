@@ -1,8 +1,8 @@
+import { ask, type Caller } from './caller.ts';
 import type { Readable, Writable } from 'node:stream';
 import type { StorageVolRef } from './codec/struct-types.ts';
-import type { Connection } from './connection.ts';
 import { storageProcedures } from './procedures/storage.ts';
-import type { CallOptions } from './rpc/pending-call.ts';
+import { CALL_OPTIONS, type CallOptions, checkCallOptions, type FlagOptions } from './rpc/call-options.ts';
 import { safeNumbers, wireInteger } from './safe-number.ts';
 
 /** Sizes in bytes. */
@@ -18,9 +18,9 @@ export interface StorageVolumeInfo {
 /** The part of a volume that a stream is about. `signal` ends the stream at any time, with its reason. */
 export interface VolumeRange extends CallOptions {
   /** In bytes; default: 0. */
-  readonly offset?: number;
+  readonly offset?: number | undefined;
   /** In bytes; default, and 0: to the end. */
-  readonly length?: number;
+  readonly length?: number | undefined;
 }
 
 export interface VolumeDownloadOptions extends VolumeRange {
@@ -28,7 +28,7 @@ export interface VolumeDownloadOptions extends VolumeRange {
    * Holes of the volume's file are not sent. `true`: the stream brings objects, of type `StreamChunk`. `zeroes`: it
    * brings bytes, holes being filled in here. Default, `false`: the daemon sends every byte.
    */
-  readonly sparse?: boolean | 'zeroes';
+  readonly sparse?: boolean | 'zeroes' | undefined;
 }
 
 export interface VolumeUploadOptions extends VolumeRange {
@@ -36,19 +36,19 @@ export interface VolumeUploadOptions extends VolumeRange {
    * The stream takes objects of type `StreamChunk`, or bytes. A hole leaves what the volume holds there as it is:
    * to have zeroes, upload to a volume that is new.
    */
-  readonly sparse?: boolean;
+  readonly sparse?: boolean | undefined;
 }
 
 const VIR_STORAGE_VOL_SPARSE_STREAM = 1;
 
 /** A volume of a storage pool. Its key is what names it to the daemon; the object holds no resource. */
 export class StorageVolume {
-  readonly connection: Connection;
+  readonly connection: Caller;
   /** What `Connection.call` wants for an argument of type `storageVol`. */
   readonly ref: StorageVolRef;
 
   /** Use `StoragePool.storageVolLookupByName` and the like. */
-  constructor(connection: Connection, ref: StorageVolRef) {
+  constructor(connection: Caller, ref: StorageVolRef) {
     this.connection = connection;
     this.ref = ref;
   }
@@ -67,43 +67,41 @@ export class StorageVolume {
     return this.ref.key;
   }
 
-  async getInfo(options: CallOptions = {}): Promise<StorageVolumeInfo> {
+  async getInfo(options?: CallOptions): Promise<StorageVolumeInfo> {
     const { storageVolGetInfo } = storageProcedures;
-    return safeNumbers(await this.connection.call(storageVolGetInfo, { vol: this.ref }, options));
+    return safeNumbers(await ask(this.connection, storageVolGetInfo, { vol: this.ref }, options));
   }
 
   /**
-   * As `getInfo`; with `VIR_STORAGE_VOL_GET_PHYSICAL`, `allocation` is the size of the file.
-   *
-   * @param flags - `virStorageVolInfoFlags`
+   * As `getInfo`; with `VIR_STORAGE_VOL_GET_PHYSICAL`, `allocation` is the size of the file; flags: `virStorageVolInfoFlags`.
    */
-  async getInfoFlags(flags: number, options: CallOptions = {}): Promise<StorageVolumeInfo> {
+  async getInfoFlags(options?: FlagOptions): Promise<StorageVolumeInfo> {
     const { storageVolGetInfoFlags } = storageProcedures;
-    return safeNumbers(await this.connection.call(storageVolGetInfoFlags, { vol: this.ref, flags }, options));
+    return safeNumbers(await ask(this.connection, storageVolGetInfoFlags, { vol: this.ref }, options));
   }
 
-  async getXmlDesc(options: CallOptions = {}): Promise<string> {
-    const args = { vol: this.ref, flags: 0 };
-    return (await this.connection.call(storageProcedures.storageVolGetXmlDesc, args, options)).xml;
+  async getXmlDesc(options?: FlagOptions): Promise<string> {
+    const args = { vol: this.ref };
+    return (await ask(this.connection, storageProcedures.storageVolGetXmlDesc, args, options)).xml;
   }
 
   /** Where it is on the host. */
-  async getPath(options: CallOptions = {}): Promise<string> {
-    return (await this.connection.call(storageProcedures.storageVolGetPath, { vol: this.ref }, options)).name;
+  async getPath(options?: CallOptions): Promise<string> {
+    return (await ask(this.connection, storageProcedures.storageVolGetPath, { vol: this.ref }, options)).name;
   }
 
   /**
    * @param capacity - in bytes; with `VIR_STORAGE_VOL_RESIZE_DELTA` the change of it
-   * @param flags - `virStorageVolResizeFlags`
+   * Flags: `virStorageVolResizeFlags`.
    */
-  async resize(capacity: number | bigint, flags = 0, options: CallOptions = {}): Promise<void> {
-    const args = { vol: this.ref, capacity: wireInteger(capacity, 'capacity'), flags };
-    await this.connection.call(storageProcedures.storageVolResize, args, options);
+  async resize(capacity: number | bigint, options?: FlagOptions): Promise<void> {
+    const args = { vol: this.ref, capacity: wireInteger(capacity, 'capacity') };
+    await ask(this.connection, storageProcedures.storageVolResize, args, options);
   }
 
   /** Overwrites everything with zeroes. */
-  async wipe(options: CallOptions = {}): Promise<void> {
-    await this.connection.call(storageProcedures.storageVolWipe, { vol: this.ref, flags: 0 }, options);
+  async wipe(options?: FlagOptions): Promise<void> {
+    await ask(this.connection, storageProcedures.storageVolWipe, { vol: this.ref }, options);
   }
 
   /**
@@ -111,14 +109,14 @@ export class StorageVolume {
    *
    * @param algorithm - `virStorageVolWipeAlgorithm`
    */
-  async wipePattern(algorithm: number, options: CallOptions = {}): Promise<void> {
-    const args = { vol: this.ref, algorithm, flags: 0 };
-    await this.connection.call(storageProcedures.storageVolWipePattern, args, options);
+  async wipePattern(algorithm: number, options?: FlagOptions): Promise<void> {
+    const args = { vol: this.ref, algorithm };
+    await ask(this.connection, storageProcedures.storageVolWipePattern, args, options);
   }
 
-  /** @param flags - `virStorageVolDeleteFlags` */
-  async delete(flags = 0, options: CallOptions = {}): Promise<void> {
-    await this.connection.call(storageProcedures.storageVolDelete, { vol: this.ref, flags }, options);
+  /** Deletes the volume, and what is in it: `virStorageVolDelete`; flags: `virStorageVolDeleteFlags`. */
+  async delete(options?: FlagOptions): Promise<void> {
+    await ask(this.connection, storageProcedures.storageVolDelete, { vol: this.ref }, options);
   }
 
   /**
@@ -126,7 +124,7 @@ export class StorageVolume {
    * only after the daemon has confirmed that it sent everything; destroying it aborts the transfer.
    */
   async download(options: VolumeDownloadOptions = {}): Promise<Readable> {
-    const { sparse = false } = options;
+    const { sparse = false } = checkedRange(options, 'download');
     const { openDownload } = await import('./streams/download.ts'); // most programs never read one
     const { readable } = await openDownload(
       this.connection.streams,
@@ -143,7 +141,7 @@ export class StorageVolume {
    * written; destroying it aborts the transfer, with what is written staying written.
    */
   async upload(options: VolumeUploadOptions = {}): Promise<Writable> {
-    const { sparse = false } = options;
+    const { sparse = false } = checkedRange(options, 'upload');
     const args = this.#rangeArgs(options, sparse);
     const { openUpload } = await import('./streams/upload.ts');
     return openUpload(this.connection.streams, storageProcedures.storageVolUpload, args, sparse, options);
@@ -164,4 +162,11 @@ interface VolumeRangeArgs {
   readonly offset: bigint;
   readonly length: bigint;
   readonly flags: number;
+}
+
+const RANGE_OPTIONS: readonly string[] = ['offset', 'length', 'sparse', ...CALL_OPTIONS];
+
+function checkedRange<Options extends VolumeRange>(options: Options, what: string): Options {
+  checkCallOptions(options, RANGE_OPTIONS, what);
+  return options;
 }

@@ -2,7 +2,7 @@ import { type AuthFailureReason, LibvirtAuthError } from '../errors.ts';
 import { LibvirtError } from '../libvirt-error.ts';
 import { connectProcedures } from '../procedures/connect.ts';
 import { virErrorNumber } from '../protocol/error-numbers.ts';
-import type { CallOptions } from '../rpc/pending-call.ts';
+import type { CallOptions } from '../rpc/call-options.ts';
 import type { RpcSession } from '../rpc/session.ts';
 
 interface Failure {

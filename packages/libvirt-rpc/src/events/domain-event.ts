@@ -1,13 +1,13 @@
 import type { StructOf } from '../codec/field-type.ts';
 import { type TypedValue, typedParameterMap } from '../codec/typed-parameter.ts';
-import type { Domain } from '../domain.ts';
+import type { DomainRef } from '../codec/struct-types.ts';
 import { events } from '../procedures/events.ts';
 import { eventFields } from './event-fields.ts';
 
 /** A domain was defined, started, paused, stopped…; see `virDomainEventType`. */
 export interface LifecycleEvent {
   readonly kind: 'lifecycle';
-  readonly domain: Domain;
+  readonly domain: DomainRef;
   /** One of `virDomainEventType`. */
   readonly event: number;
   /** The reason; its meaning depends on `event`. */
@@ -18,7 +18,7 @@ export interface LifecycleEvent {
 export interface JobCompletedEvent {
   readonly kind: 'jobCompleted';
   /** Its `id` is -1 where the domain itself has ended. */
-  readonly domain: Domain;
+  readonly domain: DomainRef;
   /**
    * Statistics such as `operation` (9: backup), `success`, `errmsg`, `disk_temp_used` (bytes). Of a pull-mode
    * backup that was ended with `abortJob`, `success` is true although `errmsg` says that it was cancelled.
@@ -29,7 +29,7 @@ export interface JobCompletedEvent {
 /** A job of one disk has changed its state. */
 export interface BlockJob2Event {
   readonly kind: 'blockJob2';
-  readonly domain: Domain;
+  readonly domain: DomainRef;
   /** The target name, such as `vda`. */
   readonly disk: string;
   /** One of `virDomainBlockJobType`. */
@@ -41,7 +41,7 @@ export interface BlockJob2Event {
 /** Tunables of a running domain were changed. */
 export interface TunableEvent {
   readonly kind: 'tunable';
-  readonly domain: Domain;
+  readonly domain: DomainRef;
   /** Those that changed, with their new values. */
   readonly params: ReadonlyMap<string, TypedValue>;
 }
@@ -56,7 +56,7 @@ type Payload<Kind extends DomainEventKind> = StructOf<Rows[Kind]['payload']>;
 /** An event whose fields are those of the wire, under the names that libvirt gives them. */
 type PlainEvent<Kind extends DomainEventKind> = {
   readonly kind: Kind;
-  readonly domain: Domain;
+  readonly domain: DomainRef;
 } & Omit<Payload<Kind>, 'callbackID' | 'dom'>;
 
 interface SpecialEvents {
@@ -86,7 +86,7 @@ const special: {
 export function domainEvent<Kind extends DomainEventKind>(
   kind: Kind,
   payload: Payload<Kind>,
-  domain: Domain,
+  domain: DomainRef,
 ): DomainEvents[Kind] {
   const change = Object.hasOwn(special, kind) ? special[kind as keyof SpecialEvents] : undefined;
   const own = change === undefined ? eventFields(payload) : change(payload as never);

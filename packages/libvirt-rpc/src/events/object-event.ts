@@ -1,5 +1,10 @@
-import type { NetworkRef, NodeDeviceRef, SecretRef, StoragePoolRef } from '../codec/struct-types.ts';
-import type { Domain } from '../domain.ts';
+import type {
+  DomainRef,
+  NetworkRef,
+  NodeDeviceRef,
+  SecretRef,
+  StoragePoolRef,
+} from '../codec/struct-types.ts';
 
 /** What happened to an object; the numbers are those of virStoragePoolEventLifecycleType and the like. */
 interface Lifecycle {
@@ -46,7 +51,7 @@ export interface SecretEvents {
 
 /** An event of QEMU's own monitor. */
 export interface QemuMonitorEvent {
-  readonly domain: Domain;
+  readonly domain: DomainRef;
   /** Its name, such as `BLOCK_JOB_COMPLETED`. */
   readonly event: string;
   /** When it happened, since 1970. */

@@ -4,16 +4,9 @@ import { errorFields } from '../procedures/error-fields.ts';
 import type { Procedure } from '../procedures/row.ts';
 import { LibvirtProtocolError, LibvirtTimeoutError } from '../errors.ts';
 import { virNetMessageStatus } from '../protocol/constants.ts';
+import type { CallOptions } from './call-options.ts';
 import type { Packet } from './packet.ts';
 import type { RpcStream } from './stream.ts';
-
-/** Limits of one call. */
-export interface CallOptions {
-  /** Rejects at once with the signal's reason. What was sent cannot be taken back: the late reply is dropped. */
-  readonly signal?: AbortSignal;
-  /** From the call on, waiting for its turn included; 0: never. Default: the connection's `callTimeoutMs`. */
-  readonly timeoutMs?: number;
-}
 
 /** What else the session itself may want of a call. */
 export interface InternalCallOptions extends CallOptions {

@@ -17,7 +17,8 @@ import { Framer } from './framer.ts';
 import { Keepalive, type KeepaliveOptions } from './keepalive.ts';
 import { Outbox } from './outbox.ts';
 import { encodeKeepalive, encodePacket, type Packet } from './packet.ts';
-import { type CallOptions, type InternalCallOptions, PendingCall } from './pending-call.ts';
+import type { CallOptions } from './call-options.ts';
+import { type InternalCallOptions, PendingCall } from './pending-call.ts';
 import { RpcStream, type StreamSink } from './stream.ts';
 
 const PING = encodeKeepalive(KEEPALIVE_PROC.KEEPALIVE_PROC_PING);

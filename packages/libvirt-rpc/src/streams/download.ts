@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import type { ArgsOf, Procedure, ReplyOf } from '../procedures/row.ts';
-import type { CallOptions } from '../rpc/pending-call.ts';
+import type { CallOptions } from '../rpc/call-options.ts';
 import type { StreamSink } from '../rpc/stream.ts';
 import type { StreamChunk } from './stream-chunk.ts';
 import type { OpenStream, StreamSessions } from './stream-session.ts';

@@ -1,7 +1,7 @@
 import { LibvirtConnectionClosedError } from '../errors.ts';
 import { connectProcedures } from '../procedures/connect.ts';
 import type { ArgsOf, Procedure, ReplyOf } from '../procedures/row.ts';
-import type { CallOptions } from '../rpc/pending-call.ts';
+import type { CallOptions } from '../rpc/call-options.ts';
 import type { RpcSession } from '../rpc/session.ts';
 import type { RpcStream, StreamSink } from '../rpc/stream.ts';
 

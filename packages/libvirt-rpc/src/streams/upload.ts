@@ -2,7 +2,7 @@ import { Writable } from 'node:stream';
 import { LibvirtConnectionClosedError, LibvirtProtocolError, LibvirtUsageError } from '../errors.ts';
 import type { ArgsOf, Procedure } from '../procedures/row.ts';
 import { STREAM_PAYLOAD_MAX } from '../protocol/limits.ts';
-import type { CallOptions } from '../rpc/pending-call.ts';
+import type { CallOptions } from '../rpc/call-options.ts';
 import type { StreamSink } from '../rpc/stream.ts';
 import type { StreamChunk } from './stream-chunk.ts';
 import type { OpenStream, StreamSessions } from './stream-session.ts';

@@ -61,7 +61,7 @@ export class LibvirtDomain implements HypervisorDomain {
   async checkpointXml(name: string): Promise<string | null> {
     try {
       const checkpoint = await this.#domain.checkpointLookupByName(name);
-      return await checkpoint.getXmlDesc(NO_DOMAIN | SIZE);
+      return await checkpoint.getXmlDesc({ flags: NO_DOMAIN | SIZE });
     } catch (error) {
       if (isLibvirt(error, 'isNoDomainCheckpoint')) return null;
       throw error;
@@ -76,7 +76,7 @@ export class LibvirtDomain implements HypervisorDomain {
       } catch (error) {
         // A missing bitmap fails the deletion, and nothing is left to delete but the metadata.
         if (isLibvirt(error, 'isNoDomainCheckpoint')) throw error;
-        await checkpoint.delete(METADATA_ONLY);
+        await checkpoint.delete({ flags: METADATA_ONLY });
       }
     } catch (error) {
       if (!isLibvirt(error, 'isNoDomainCheckpoint')) throw error;
