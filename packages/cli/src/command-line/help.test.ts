@@ -19,7 +19,7 @@ describe('--help', () => {
         expect(help.replaceAll(/\s+/g, ' ')).toContain(says);
       }
       for (const { shown } of Object.values(command.positionals)) expect(help).toContain(`\n  ${shown}`);
-      expect(help).toMatch(/^Usage: /);
+      expect(help).toMatch(/^Usage:\s/);
       expect(help.replaceAll(/\s+/g, ' ')).toContain('Exit status: 0 done; 1 failed; 2 ');
     }
   });
