@@ -81,7 +81,7 @@ const tests = (project) => async () => {
   }
 };
 
-const packages = ['nbd-client', 'libvirt-rpc', 'backup-core'].map((name) => join('packages', name));
+const libraries = ['nbd-client', 'libvirt-rpc', 'backup-core'].map((name) => join('packages', name));
 
 /** What a published package has to be: files, entry points and types in agreement. */
 const checkPackage = (folder) => [
@@ -93,7 +93,7 @@ const stages = [
   ['format', tools(['prettier', '--check', '.'])],
   ['build', tools(['tsc', '-b'])],
   ['lint', tools(['eslint', '.', '--max-warnings', '0'], ['tsc', '--noEmit', '-p', 'tsconfig.tests.json'])],
-  ['packages', tools(['knip'], ...packages.flatMap(checkPackage))],
+  ['packages', tools(['knip'], ...libraries.flatMap(checkPackage), ['publint', 'packages/cli'])],
   ['unit tests', tests('unit')],
   ['integration tests', tests('integration')],
   ['end-to-end tests', tests('e2e')],

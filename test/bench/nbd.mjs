@@ -130,7 +130,7 @@ export default async function run({ root, args }) {
   }
   // On tmpfs: the disk of the machine is not what is measured.
   const folder = makeTemporaryFolder('bench', '/dev/shm');
-  const example = (name) => [process.execPath, join(root, 'examples/dist', `${name}.js`)];
+  const command = (name) => [process.execPath, join(root, 'packages/cli/dist/main.js'), name];
   const tools = {
     folder: folder.path,
     output: join(folder.path, 'copy.raw'),
@@ -139,8 +139,8 @@ export default async function run({ root, args }) {
       scattered: () => makeScatteredImage(folder.path, SCATTERED),
       dirty: () => makeDirtyImage(folder.path, DIRTY),
     }),
-    copy: (uri, output) => [...example('copy-disk'), uri, output, '--quiet'],
-    list: (uri, context) => [...example('list-extents'), uri, '--context', context],
+    copy: (uri, output) => [...command('copy-disk'), uri, output, '--quiet'],
+    list: (uri, context) => [...command('list-extents'), uri, '--context', context],
   };
   const rows = [];
   try {

@@ -7,8 +7,8 @@ import { runAny, type RunResult } from '../harness/index.ts';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const launcher = join(root, 'scripts/example.mjs');
 
-if (!existsSync(join(root, 'examples/dist/copy-disk.js')))
-  throw new Error('the examples are not built: run "npm run build" first');
+if (!existsSync(join(root, 'packages/cli/dist/main.js')))
+  throw new Error('the commands are not built: run "npm run build" first');
 
 /** Runs an example to its end, as its users do but without npm in front. */
 export function example(name: string, args: readonly string[], cwd: string = root): Promise<RunResult> {

@@ -28,6 +28,7 @@ export type {
   BlockSource,
   ExportAddress,
   OpenExport,
+  OpenExportOptions,
   ReadRequestOptions,
   StatusExtent,
   StatusReply,

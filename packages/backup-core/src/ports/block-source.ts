@@ -44,5 +44,12 @@ export interface ExportAddress {
 /** Opens an export. The result has every context asked for, or the promise is rejected. */
 export type OpenExport = (
   address: ExportAddress,
-  options: { readonly metaContexts: readonly string[]; readonly signal?: AbortSignal },
+  options: OpenExportOptions,
 ) => Promise<BlockSource>;
+
+export interface OpenExportOptions {
+  readonly metaContexts: readonly string[];
+  /** Gives up when the server owes bytes and sends none for so long. */
+  readonly idleTimeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}

@@ -7,43 +7,42 @@ import {
   NBD_STATE_HOLE,
   NBD_STATE_ZERO,
 } from 'nbd-ts-client';
-import { printEach, printJsonArray } from './cli/output.ts';
-import { runCommand } from './cli/run.ts';
-
-const help = `<nbd-uri> [--context NAME] [--json]
-
-Lists the extents of an NBD export, neighbours with the same flags joined.
-
-  --context NAME  metadata context; default base:allocation, of QEMU also qemu:dirty-bitmap:NAME
-  --json          an array of {offset, length, flags, type}
-
-Without --json one extent a line: offset, length, flags, type. Offsets and lengths are bytes.`;
+import { type Command, defineCommand } from '../command-line/command.ts';
+import { text } from '../command-line/option.ts';
+import { jsonOption } from './json-option.ts';
 
 const SPACES = ' '.repeat(12);
 
-await runCommand(
-  { name: 'list-extents', help, positionals: ['<nbd-uri>'], switches: ['json'], settings: ['context'] },
-  async (args, signal) => {
-    const [uri = ''] = args.positionals;
-    const context = args.get('context') ?? NBD_META_BASE_ALLOCATION;
+export const command: Command = defineCommand({
+  positionals: { uri: { shown: '<nbd-uri>', help: 'such as nbd+unix:///vda?socket=/run/backup.sock' } },
+  options: {
+    context: text('NAME', 'metadata context; default base:allocation, of QEMU also qemu:dirty-bitmap:NAME'),
+    json: jsonOption('an array of {offset, length, flags, type}'),
+  },
+  about: [
+    'Lists the extents of an NBD export, neighbours with the same flags joined.',
+    'Without --json one extent a line: offset, length, flags, type. Offsets and lengths are bytes.',
+  ],
+  async run({ uri, context = NBD_META_BASE_ALLOCATION, json }, { output, signal }) {
+    // The URI is the user's own: it may name certificates and keys.
     await using nbd = await connect(uri, { metaContexts: [context], signal, allowLocalFiles: true });
     if (!nbd.metaContexts.includes(context))
       throw new Error(`the server at ${uri} does not offer the metadata context ${context}`);
     const batches = nbd.extentBatches(context, { signal });
     const typeOf = typesOf(context);
-    if (args.has('json')) {
-      await printJsonArray(
-        batches,
-        (extent) => JSON.stringify({ ...extent, type: typeOf(extent.flags) }),
-        signal,
-      );
+    if (json) {
+      const element = (extent: Extent): string => JSON.stringify({ ...extent, type: typeOf(extent.flags) });
+      await output.jsonArray(batches, element, signal);
       return;
     }
     const line = ({ offset, length, flags }: Extent): string =>
       `${padded(offset)} ${padded(length)} ${flags} ${typeOf(flags)}\n`;
-    for await (const batch of batches) await printEach(batch, line, signal);
+    for await (const batch of batches) {
+      await output.each(batch, line, signal);
+      if (!output.hasReader) return;
+    }
   },
-);
+});
 
 function padded(value: number): string {
   const text = decimal(value);

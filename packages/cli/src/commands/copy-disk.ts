@@ -7,51 +7,51 @@ import {
   nullSink,
 } from 'libvirt-ts-backup/transfer';
 import { connectPool, NBD_META_QEMU_DIRTY_BITMAP, type NbdPool } from 'nbd-ts-client';
-import { printLine } from './cli/output.ts';
-import { startProgress } from './cli/progress.ts';
-import { runCommand, UsageError } from './cli/run.ts';
+import { type Command, defineCommand, type Surroundings } from '../command-line/command.ts';
+import { count, flag, text } from '../command-line/option.ts';
+import { UsageError } from '../command-line/usage-error.ts';
+import { jsonOption } from './json-option.ts';
 
-const help = `<nbd-uri> <file|null:> [--context NAME] [--connections N] [--idle-timeout SECONDS] [--quiet]
-
-Copies an NBD export to a new sparse file, or to nowhere.
-
-  <nbd-uri>        such as nbd+unix:///vda?socket=/run/backup.sock or nbd://localhost/vda;
-                   nbds: and nbds+unix: with tls-certificates=DIR or tls-psk-file=FILE are encrypted
-  <file|null:>     the file must not exist; null: reads everything and keeps nothing
-  --context NAME   the metadata context that tells what to copy: of qemu:dirty-bitmap:NAME the dirty
-                   extents; default base:allocation, everything but zeroes
-  --connections N  connections to read with, if the server allows more than one; default 1
-  --idle-timeout SECONDS
-                   gives up when the server owes bytes and sends none for so long; default 60
-  --quiet          no progress bar
-
-Prints one line of JSON: bytes read, bytes of zeroes not read, extents and seconds.`;
-
-await runCommand(
-  {
-    name: 'copy-disk',
-    help,
-    positionals: ['<nbd-uri>', '<file|null:>'],
-    switches: ['quiet'],
-    settings: ['context', 'connections', 'idle-timeout'],
+export const command: Command = defineCommand({
+  positionals: {
+    uri: {
+      shown: '<nbd-uri>',
+      help: 'such as nbd+unix:///vda?socket=/run/backup.sock or nbd://localhost/vda; nbds: and nbds+unix: with tls-certificates=DIR or tls-psk-file=FILE are encrypted',
+    },
+    file: {
+      shown: '<file|null:>',
+      help: 'the file must not exist; null: reads everything and keeps nothing',
+    },
   },
-  async (args, signal) => {
-    const [uri = '', output = ''] = args.positionals;
-    const context = args.get('context') ?? BASE_ALLOCATION;
+  options: {
+    context: text(
+      'NAME',
+      'the metadata context that tells what to copy: of qemu:dirty-bitmap:NAME the dirty extents; default base:allocation, everything but zeroes',
+    ),
+    connections: count('N', 1, 'connections to read with, if the server allows more than one'),
+    'idle-timeout': count('SECONDS', 60, 'gives up when the server owes bytes and sends none for so long'),
+    json: jsonOption('no progress bar'),
+    quiet: flag('no progress bar'),
+  },
+  about: [
+    'Copies an NBD export to a new sparse file, or to nowhere.',
+    'Prints one line of JSON: bytes read, bytes of zeroes not read, extents, seconds and connections.',
+  ],
+  async run({ uri, file, context = BASE_ALLOCATION, connections, ...values }, surroundings) {
+    const { output, signal } = surroundings;
     const dirtyBitmap = context === BASE_ALLOCATION ? undefined : context;
     if (dirtyBitmap?.startsWith(NBD_META_QEMU_DIRTY_BITMAP) === false)
       throw new UsageError(
         `--context is ${BASE_ALLOCATION} or ${NBD_META_QEMU_DIRTY_BITMAP}NAME, not ${context}`,
       );
-    const wanted = args.count('connections', 1);
-    const idleTimeoutMs = args.count('idle-timeout', 60) * 1000;
+    const idleTimeoutMs = values['idle-timeout'] * 1000;
     const started = performance.now();
-    await using pool = await connectDisk(uri, { dirtyBitmap, connections: wanted, idleTimeoutMs, signal });
-    const result = await copy(pool, output, dirtyBitmap, signal, args.has('quiet'));
+    await using pool = await connectDisk(uri, { dirtyBitmap, connections, idleTimeoutMs, signal });
+    const result = await copy(pool, file, dirtyBitmap, surroundings);
     const seconds = Number(((performance.now() - started) / 1000).toFixed(3));
-    await printLine(JSON.stringify({ ...result, seconds, connections: pool.connections.length }));
+    await output.line(JSON.stringify({ ...result, seconds, connections: pool.connections.length }));
   },
-);
+});
 
 async function connectDisk(
   uri: string,
@@ -75,13 +75,12 @@ async function connectDisk(
 
 async function copy(
   pool: NbdPool,
-  output: string,
+  file: string,
   dirtyBitmap: string | undefined,
-  signal: AbortSignal,
-  quiet: boolean,
+  { signal, startProgress }: Surroundings,
 ): Promise<{ bytes: number; zeroBytes: number; extents: number }> {
-  const progress = await startProgress(quiet);
-  const sink = output === 'null:' ? nullSink() : await createRawFile(output, pool.exportSize);
+  const progress = await startProgress();
+  const sink = file === 'null:' ? nullSink() : await createRawFile(file, pool.exportSize);
   try {
     const ranges = rangesOf(pool, dirtyBitmap, signal);
     const {

@@ -1,0 +1,36 @@
+import type { Command } from './command-line/command.ts';
+
+interface Entry {
+  /** One line of the list of commands. */
+  readonly summary: string;
+  /** A command is loaded when it is run: the others cost nothing. */
+  load(): Promise<Command>;
+}
+
+/** Every command, by the name it is called by. */
+export const commands: Readonly<Record<string, Entry>> = {
+  'backup-domain': {
+    summary: 'backs a running domain up: in full first, what changed after that',
+    load: async () => (await import('./commands/backup-domain.ts')).command,
+  },
+  'copy-disk': {
+    summary: 'copies an NBD export, or the dirty extents of it, to a file',
+    load: async () => (await import('./commands/copy-disk.ts')).command,
+  },
+  'list-domains': {
+    summary: 'the domains of a libvirt daemon, with their UUIDs',
+    load: async () => (await import('./commands/list-domains.ts')).command,
+  },
+  'list-extents': {
+    summary: "the extents of an NBD export's metadata context",
+    load: async () => (await import('./commands/list-extents.ts')).command,
+  },
+  'list-points': {
+    summary: 'what a repository can restore, oldest first',
+    load: async () => (await import('./commands/list-points.ts')).command,
+  },
+  'restore-disk': {
+    summary: 'writes a disk as it was at a point in time',
+    load: async () => (await import('./commands/restore-disk.ts')).command,
+  },
+};
