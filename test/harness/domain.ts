@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { convertToRaw, createImage, type Fill, type ImageFormat } from './images.ts';
 import type { PrivateLibvirtd } from './libvirtd.ts';
@@ -33,6 +34,8 @@ export interface DiskSpec {
   readonly createOptions?: string;
   /** Folder of the image; default the daemon's images folder. */
   readonly folder?: string;
+  /** The image that the new one lies over. */
+  readonly backing?: { readonly path: string; readonly format: ImageFormat };
 }
 
 export interface DomainSpec {
@@ -51,10 +54,25 @@ export interface DomainDisk {
   readonly size: number;
 }
 
+/** What QEMU has open for a disk at this moment. */
+export interface ActiveImage {
+  /** Of the topmost layer. */
+  readonly path: string;
+  readonly format: ImageFormat;
+  /** Bytes of the virtual disk. */
+  readonly size: number;
+  /** The dirty bitmaps of the topmost layer. */
+  readonly bitmaps: readonly string[];
+}
+
+/** An image for one of the domain's disks, in the order of its disks. */
+export type ImageReference = Pick<DomainDisk, 'path' | 'format'>;
+
 /** A domain without a guest: its disks are written from outside, through QEMU's monitor. */
 export interface TestDomain<Handle extends DomainHandle> extends AsyncDisposable {
   readonly name: string;
   readonly handle: Handle;
+  /** As it was made, or last defined. */
   readonly disks: readonly DomainDisk[];
   /**
    * Runs a qemu-io command on a disk as the guest would: `write -P 0xcc 10M 5M`, `write -z 0 1M`,
@@ -71,6 +89,12 @@ export interface TestDomain<Handle extends DomainHandle> extends AsyncDisposable
    * The domain stays as it is. Exact because nothing writes meanwhile: rejects unless it is paused.
    */
   truth(disk: number): Promise<string>;
+  /** What QEMU has open: snapshots, block jobs and resizing change it. In the order of the disks. */
+  activeImages(): Promise<readonly ActiveImage[]>;
+  /** Defines the domain, which has to be off, with other images. */
+  redefine(images: readonly ImageReference[]): Promise<void>;
+  /** A command of the machine monitor (QMP), and what it returned. Rejects when QEMU refuses it. */
+  qmp(command: string, args?: Readonly<Record<string, unknown>>): Promise<unknown>;
   /** A command of the human monitor, and its output. */
   monitor(command: string): Promise<string>;
   /** Goes on over another connection, after the daemon was started again. */
@@ -87,9 +111,10 @@ function diskXml(disk: DomainDisk): string {
     </disk>`;
 }
 
-function domainXml(spec: DomainSpec, disks: readonly DomainDisk[]): string {
+function domainXml(spec: DomainSpec, uuid: string, disks: readonly DomainDisk[]): string {
   return `<domain type='qemu'>
   <name>${spec.name}</name>
+  <uuid>${uuid}</uuid>
   <memory unit='MiB'>32</memory>
   <vcpu>1</vcpu>
   <os><type arch='x86_64' machine='q35'>hvm</type></os>
@@ -125,6 +150,31 @@ function checkIo(name: string, target: string, command: string, answer: string):
   throw new Error(`domain ${name}, disk ${target}: qemu-io "${command}" said ${said}`);
 }
 
+/** What `query-block` says, as far as it is needed. */
+interface BlockDevice {
+  readonly qdev?: string;
+  readonly inserted?: {
+    readonly file: string;
+    readonly drv: ImageFormat;
+    readonly image: { readonly 'virtual-size': number };
+    readonly 'dirty-bitmaps'?: readonly { readonly name?: string }[];
+  };
+}
+
+function activeImage(devices: readonly BlockDevice[], index: number): ActiveImage {
+  const qdev = devicePath(index);
+  const inserted = devices.find((device) => device.qdev === qdev)?.inserted;
+  if (inserted === undefined) throw new Error(`QEMU has nothing open for ${qdev}`);
+  return {
+    path: inserted.file,
+    format: inserted.drv,
+    size: inserted.image['virtual-size'],
+    bitmaps: (inserted['dirty-bitmaps'] ?? []).flatMap(({ name }) => (name === undefined ? [] : [name])),
+  };
+}
+
+const devicePath = (index: number): string => `/machine/peripheral/virtio-disk${index}/virtio-backend`;
+
 /** Makes images, defines a domain with them and starts it, paused. */
 export async function defineDomain<Handle extends DomainHandle>(
   connection: DomainConnection<Handle>,
@@ -133,8 +183,10 @@ export async function defineDomain<Handle extends DomainHandle>(
 ): Promise<TestDomain<Handle>> {
   const { name } = spec;
   if (!/^[\w-]{1,20}$/.test(name)) throw new Error(`not a name for a test domain: ${JSON.stringify(name)}`);
-  const disks = await makeDisks(libvirtd, spec);
-  let handle = await connection.domainDefineXml(domainXml(spec, disks));
+  let disks = await makeDisks(libvirtd, spec);
+  const uuid = randomUUID();
+  let current = connection;
+  let handle = await connection.domainDefineXml(domainXml(spec, uuid, disks));
   await handle.create({ flags: VIR_DOMAIN_START_PAUSED });
   let truths = 0;
   const diskAt = (index: number): DomainDisk => {
@@ -150,8 +202,7 @@ export async function defineDomain<Handle extends DomainHandle>(
     diskAt(index);
     if (command.includes('"')) throw new Error(`a qemu-io command cannot hold quotes: ${command}`);
     const before = libvirtd.domainLog(name).length;
-    const device = `/machine/peripheral/virtio-disk${index}/virtio-backend`;
-    const said = await monitor(`qemu-io -d ${device} "${command}"`);
+    const said = await monitor(`qemu-io -d ${devicePath(index)} "${command}"`);
     return said + libvirtd.domainLog(name).slice(before);
   };
   const io = async (index: number, command: string): Promise<string> => {
@@ -159,16 +210,28 @@ export async function defineDomain<Handle extends DomainHandle>(
     checkIo(name, diskAt(index).target, command, answer);
     return answer;
   };
+  const qmp: TestDomain<Handle>['qmp'] = async (command, args) => {
+    const answer = JSON.parse(
+      await handle.monitorCommand(JSON.stringify({ execute: command, ...(args && { arguments: args }) })),
+    ) as { readonly return?: unknown; readonly error?: { readonly desc: string } };
+    if (answer.error !== undefined) throw new Error(`${command}: ${answer.error.desc}`);
+    return answer.return;
+  };
+  const activeImages = async (): Promise<readonly ActiveImage[]> => {
+    const devices = (await qmp('query-block')) as readonly BlockDevice[];
+    return disks.map((_, index) => activeImage(devices, index));
+  };
   const flush = async (index: number): Promise<void> => {
     const answer = (await speak(index, 'flush')).trim(); // success is silent
     if (answer !== '') throw new Error(`domain ${name}: flush said "${answer}"`);
   };
   const truth = async (index: number): Promise<string> => {
-    const { path, format, target } = diskAt(index);
+    const { target } = diskAt(index);
     const status = (await monitor('info status')).trim();
     if (!status.includes('paused')) throw new Error(`domain ${name} is not paused: ${status}`);
     // Without the flush qcow2 tables that QEMU still holds back would be missing.
     await flush(index);
+    const { path, format } = (await activeImages())[index] ?? diskAt(index);
     const file = join(libvirtd.workDir, `${name}-${target}-${++truths}.raw`);
     return convertToRaw(path, file, { format, forceShare: true });
   };
@@ -181,15 +244,24 @@ export async function defineDomain<Handle extends DomainHandle>(
     get handle() {
       return handle;
     },
-    disks,
+    get disks() {
+      return disks;
+    },
     io,
     async write(index, ...commands) {
       for (const command of commands) await io(index, command);
     },
     flush,
     truth,
+    activeImages,
+    async redefine(images) {
+      disks = disks.map((disk, index) => ({ ...disk, ...images[index] }));
+      handle = await current.domainDefineXml(domainXml(spec, uuid, disks));
+    },
+    qmp,
     monitor,
     async reconnect(other) {
+      current = other;
       handle = await other.lookupDomainByName(name);
     },
     remove,

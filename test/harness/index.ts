@@ -43,11 +43,13 @@ export { assertSameContent, compareFiles } from './compare-files.ts';
 export type { Comparison } from './compare-files.ts';
 export { defineDomain } from './domain.ts';
 export type {
+  ActiveImage,
   DiskSpec,
   DomainConnection,
   DomainDisk,
   DomainHandle,
   DomainSpec,
+  ImageReference,
   TestDomain,
 } from './domain.ts';
 export { virsh, virshConnection } from './virsh.ts';
