@@ -139,9 +139,14 @@ export interface CheckpointFacts {
   readonly disks: readonly {
     readonly name: string;
     readonly bitmap: string;
-    /** Bytes dirty since; undefined: the bitmap is missing or inconsistent. */
+    /** Bytes dirty since; undefined: the bitmap is missing or inconsistent, or see `sizesRefused`. */
     readonly dirtyBytes: number | undefined;
   }[];
+  /**
+   * What the hypervisor answered where it told nothing about any disk's bitmap, because it failed on one of them.
+   * libvirt does where an image and its snapshot differ in size.
+   */
+  readonly sizesRefused?: string | undefined;
 }
 
 /** The bitmaps that are in the images of a running domain, whether or not a checkpoint stands for them. */
@@ -160,6 +165,10 @@ export interface ImageBitmap {
   readonly node: string;
   /** Path of the image. */
   readonly image: string;
+  /** Virtual size of the image in bytes, which is what the bitmap is made for. */
+  readonly imageSize?: number | undefined;
+  /** Bytes of a cluster of the image; absent: 64 KiB, the default of qcow2, is assumed. */
+  readonly clusterSize?: number | undefined;
   readonly name: string;
   /** Bytes dirty. */
   readonly dirtyBytes: number;

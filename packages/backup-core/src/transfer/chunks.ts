@@ -9,10 +9,10 @@ export type Chunk =
 
 export interface ChunkOptions {
   /** Bytes asked for at once; default 512 KiB. */
-  readonly requestBytes?: number;
+  readonly requestBytes?: number | undefined;
   /** Requests under way; default 16. With `requestBytes` the bound on memory. */
-  readonly inFlight?: number;
-  readonly signal?: AbortSignal;
+  readonly inFlight?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 const DEFAULT_REQUEST_BYTES = 512 * 1024;
@@ -37,7 +37,7 @@ export async function* readChunks(
       const chunk: Promise<Chunk> =
         type === 'zero'
           ? Promise.resolve({ type, offset, length })
-          : source.read(offset, length, read).then((bytes) => ({ type, offset, bytes }));
+          : source.read(offset, length, read).then((bytes) => ({ type: 'data', offset, bytes }));
       // Whoever awaits it sees the error; until then it is not "unhandled".
       chunk.catch(() => undefined);
       window.push(chunk);
@@ -61,7 +61,7 @@ export async function* cutToRequests(
     const end = range.offset + range.length;
     for (let offset = range.offset; offset < end;) {
       const next = Math.min(end, offset - (offset % requestBytes) + requestBytes);
-      yield { type: 'data', offset, length: next - offset };
+      yield { type: range.type, offset, length: next - offset };
       offset = next;
     }
   }

@@ -5,12 +5,12 @@ import { checkWindow, type Window } from './window.ts';
 
 export interface CopyOptions {
   /** Bytes of a buffer, and of the largest request; default 2 MiB. */
-  readonly requestBytes?: number;
+  readonly requestBytes?: number | undefined;
   /** The most buffers for each source; default 16. With `requestBytes` the bound on memory. */
-  readonly inFlight?: number;
-  readonly signal?: AbortSignal;
+  readonly inFlight?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
   /** Called after each batch of ranges that was written. */
-  readonly onProgress?: (progress: CopyProgress) => void;
+  readonly onProgress?: ((progress: CopyProgress) => void) | undefined;
 }
 
 export interface CopyProgress {
@@ -123,7 +123,7 @@ class Copy {
       if (next.done === true || this.#failures.length > 0) return;
       this.#signal?.throwIfAborted();
       const batch = next.value;
-      if (batch.some(({ type }) => type === 'data')) await this.#read(lane, batch, buffer);
+      if (batch.some(({ type }) => type !== 'zero')) await this.#read(lane, batch, buffer);
       await writeBatch(this.#sink, batch, buffer);
       for (const { type, length } of batch)
         this.#total[type === 'zero' ? 'zeroBytes' : 'dataBytes'] += length;
@@ -156,7 +156,7 @@ async function* cutToBatches(
     for (let offset = start, left = rest; left > 0;) {
       const length = type === 'zero' ? left : Math.min(left, requestBytes - bytes);
       batch.push({ type, offset, length });
-      if (type === 'data') bytes += length;
+      if (type !== 'zero') bytes += length;
       offset += length;
       left -= length;
       if (bytes < requestBytes && batch.length < MAX_RANGES_IN_BATCH) continue;
