@@ -20,7 +20,13 @@ export {
   type SinkReason,
   type UsageReason,
 } from './words/errors.ts';
-export { BASE_ALLOCATION, layout, type LayoutOptions, type LayoutRange } from './transfer/layout.ts';
+export {
+  BASE_ALLOCATION,
+  type ByteRange,
+  layout,
+  type LayoutOptions,
+  type LayoutRange,
+} from './transfer/layout.ts';
 export type { ExcludedDisk, PlanOptions } from './job/plan.ts';
 export { type PullBackup, type PullBackupOptions } from './job/pull/pull-backup.ts';
 export type { PullBackupDisk } from './job/pull/pull-backup-disk.ts';

@@ -1,5 +1,11 @@
 // Copying between NBD exports and sinks, without libvirt and repositories: `libvirt-ts-backup/transfer`.
-export { BASE_ALLOCATION, layout, type LayoutOptions, type LayoutRange } from './transfer/layout.ts';
+export {
+  BASE_ALLOCATION,
+  type ByteRange,
+  layout,
+  type LayoutOptions,
+  type LayoutRange,
+} from './transfer/layout.ts';
 export type { BlockSource } from './ports/block-source.ts';
 export { nullSink } from './transfer/null-sink.ts';
 export { createRawFile } from './adapters/folder/raw-file.ts';

@@ -37,7 +37,7 @@ export async function* readChunks(
       const chunk: Promise<Chunk> =
         type === 'zero'
           ? Promise.resolve({ type, offset, length })
-          : source.read(offset, length, read).then((bytes) => ({ type, offset, bytes }));
+          : source.read(offset, length, read).then((bytes) => ({ type: 'data', offset, bytes }));
       // Whoever awaits it sees the error; until then it is not "unhandled".
       chunk.catch(() => undefined);
       window.push(chunk);
@@ -61,7 +61,7 @@ export async function* cutToRequests(
     const end = range.offset + range.length;
     for (let offset = range.offset; offset < end;) {
       const next = Math.min(end, offset - (offset % requestBytes) + requestBytes);
-      yield { type: 'data', offset, length: next - offset };
+      yield { type: range.type, offset, length: next - offset };
       offset = next;
     }
   }

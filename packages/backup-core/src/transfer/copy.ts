@@ -123,7 +123,7 @@ class Copy {
       if (next.done === true || this.#failures.length > 0) return;
       this.#signal?.throwIfAborted();
       const batch = next.value;
-      if (batch.some(({ type }) => type === 'data')) await this.#read(lane, batch, buffer);
+      if (batch.some(({ type }) => type !== 'zero')) await this.#read(lane, batch, buffer);
       await writeBatch(this.#sink, batch, buffer);
       for (const { type, length } of batch)
         this.#total[type === 'zero' ? 'zeroBytes' : 'dataBytes'] += length;
@@ -156,7 +156,7 @@ async function* cutToBatches(
     for (let offset = start, left = rest; left > 0;) {
       const length = type === 'zero' ? left : Math.min(left, requestBytes - bytes);
       batch.push({ type, offset, length });
-      if (type === 'data') bytes += length;
+      if (type !== 'zero') bytes += length;
       offset += length;
       left -= length;
       if (bytes < requestBytes && batch.length < MAX_RANGES_IN_BATCH) continue;

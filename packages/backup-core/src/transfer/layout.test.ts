@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { BlockSource, StatusExtent } from '../ports/block-source.ts';
-import { BASE_ALLOCATION, layout, type LayoutRange } from './layout.ts';
+import { BASE_ALLOCATION, type ByteRange, layout, type LayoutOptions, type LayoutRange } from './layout.ts';
 
 const BITMAP = 'qemu:dirty-bitmap:b';
 const UNIT = 512;
@@ -40,6 +40,17 @@ async function collect(ranges: AsyncIterable<LayoutRange>): Promise<LayoutRange[
   return all;
 }
 
+/** Ranges in units, as letters: d(ata), z(ero), a(udit), with the count. */
+async function shape(ranges: AsyncIterable<LayoutRange>): Promise<string> {
+  const all = await collect(ranges);
+  return all.map(({ type, offset, length }) => `${type[0] ?? ''}${offset / UNIT}+${length / UNIT}`).join(' ');
+}
+
+const units = (offset: number, length: number): ByteRange => ({
+  offset: offset * UNIT,
+  length: length * UNIT,
+});
+
 describe('layout of a full', () => {
   it('covers everything; only ZERO is zero, a HOLE without it is data', async () => {
     const ranges = await collect(layout(source({ [BASE_ALLOCATION]: [0, 1, 2, 3, 3, 0] })));
@@ -49,46 +60,146 @@ describe('layout of a full', () => {
       { type: 'data', offset: 5 * UNIT, length: UNIT },
     ]);
   });
+
+  it('knows nothing clean: doubts and audits change nothing', async () => {
+    const full = source({ [BASE_ALLOCATION]: [0, 3, 0] });
+    const options = { doubtful: [units(0, 3)], audit: [units(0, 3)], lastCleanCluster: UNIT };
+    expect(await shape(layout(full, options))).toBe('d0+1 z1+1 d2+1');
+  });
 });
 
 describe('layout of an incremental', () => {
-  it('is the dirty ranges, and dirty and zero is zero', async () => {
-    const contexts = { [BASE_ALLOCATION]: [0, 0, 3, 3, 0, 0, 3], [BITMAP]: [0, 1, 1, 0, 1, 1, 1] };
-    const ranges = await collect(layout(source(contexts), { dirtyBitmap: BITMAP }));
-    expect(ranges).toEqual([
-      { type: 'data', offset: UNIT, length: UNIT },
-      { type: 'zero', offset: 2 * UNIT, length: UNIT },
-      { type: 'data', offset: 4 * UNIT, length: 2 * UNIT },
-      { type: 'zero', offset: 6 * UNIT, length: UNIT },
-    ]);
+  const incremental = (
+    allocation: number[],
+    bitmap: number[],
+    options: LayoutOptions = {},
+  ): Promise<string> =>
+    shape(
+      layout(source({ [BASE_ALLOCATION]: allocation, [BITMAP]: bitmap }), {
+        dirtyBitmap: BITMAP,
+        ...options,
+      }),
+    );
+
+  it('is the dirty data and all that is zero, dirty or not', async () => {
+    expect(await incremental([0, 0, 3, 3, 0, 0, 3], [0, 1, 1, 0, 1, 1, 0])).toBe('d1+1 z2+2 d4+2 z6+1');
   });
 
-  it('is what a unit-by-unit model says, however the server cuts its answers', async () => {
-    const unit = fc.record({ zero: fc.boolean(), dirty: fc.boolean() });
-    const cut = fc.tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 }));
-    await fc.assert(
-      fc.asyncProperty(fc.array(unit, { minLength: 1, maxLength: 60 }), cut, async (units, reply) => {
-        const contexts = {
-          [BASE_ALLOCATION]: units.map(({ zero }) => (zero ? 3 : 0)),
-          [BITMAP]: units.map(({ dirty }) => (dirty ? 1 : 0)),
-        };
-        const ranges = await collect(layout(source(contexts, reply), { dirtyBitmap: BITMAP }));
-        const seen = units.map(() => '');
-        for (const { type, offset, length } of ranges)
-          for (let at = offset / UNIT; at < (offset + length) / UNIT; at++)
-            seen[at] = `${seen[at] ?? ''}${type}`;
-        expect(seen).toEqual(units.map(({ zero, dirty }) => (dirty ? (zero ? 'zero' : 'data') : '')));
-        for (const [index, range] of ranges.slice(1).entries()) {
-          const previous = ranges[index];
-          const touches = previous !== undefined && previous.offset + previous.length === range.offset;
-          expect(touches && previous.type === range.type, 'neighbours are joined').toBe(false);
-        }
-      }),
+  it('holds what is doubtful, as what it is, and no further than the disk reaches', async () => {
+    const doubtful = [units(1, 1), units(3, 1000)];
+    expect(await incremental([0, 0, 0, 0, 3, 0], [0, 0, 0, 0, 0, 0], { doubtful })).toBe(
+      'd1+1 d3+1 z4+1 d5+1',
+    );
+  });
+
+  it('holds the last clean data, back to a multiple of its cluster', async () => {
+    const last = { lastCleanCluster: 4 * UNIT };
+    expect(await incremental([0, 0, 0, 0, 0, 0, 0, 3, 0, 3], [0, 0, 0, 0, 0, 0, 0, 0, 1, 0], last)).toBe(
+      'd4+3 z7+1 d8+1 z9+1',
+    );
+    expect(await incremental([0, 3, 0], [1, 0, 1], last), 'none is clean').toBe('d0+1 z1+1 d2+1');
+  });
+
+  it('emits the clean data of audited ranges apart, and what is dirty in them as ever', async () => {
+    const audit = [units(0, 2), units(4, 3)];
+    expect(await incremental([0, 0, 0, 0, 0, 3, 0, 0], [0, 1, 0, 0, 0, 0, 0, 0], { audit })).toBe(
+      'a0+1 d1+1 a4+1 z5+1 a6+1',
+    );
+  });
+
+  it('widens to whole blocks, the last of which is short; a block is zero only if all of it is', async () => {
+    const aligned = { alignment: 4 * UNIT };
+    expect(
+      await incremental(
+        [0, 0, 0, 0, /**/ 3, 3, 3, 3, /**/ 3, 0, 0, 0, /**/ 0, 0, 0, 0, /**/ 3, 3],
+        [0, 0, 1, 0, /**/ 0, 1, 0, 0, /**/ 0, 0, 0, 0, /**/ 0, 0, 0, 0, /**/ 0, 0],
+        aligned,
+      ),
+    ).toBe('d0+4 z4+4 d8+4 z16+2');
+    expect(await incremental([0, 0, 0, 0, 0], [0, 0, 0, 0, 1], aligned)).toBe('d4+1');
+    expect(await incremental([0, 0, 0, 0, 0], [0, 0, 0, 0, 0], { ...aligned, audit: [units(2, 1)] })).toBe(
+      'a0+4',
     );
   });
 
   it('is an error where the server says nothing about the bitmap', async () => {
     const silent = source({ [BASE_ALLOCATION]: [0, 0] });
     await expect(collect(layout(silent, { dirtyBitmap: BITMAP }))).rejects.toThrow(/no status for/);
+  });
+
+  it('refuses blocks of no size', async () => {
+    for (const alignment of [0, -1, 1.5, NaN])
+      await expect(collect(layout(source({ [BASE_ALLOCATION]: [0] }), { alignment }))).rejects.toThrow(
+        /no positive integer/,
+      );
+  });
+});
+
+interface Unit {
+  readonly zero: boolean;
+  readonly dirty: boolean;
+  readonly doubtful: boolean;
+  readonly audited: boolean;
+}
+
+/** What becomes of a block, from its units: the naive way. */
+function expected(block: readonly Unit[], isFull: boolean): string {
+  if (block.every(({ zero }) => zero)) return 'zero';
+  if (isFull || block.some(({ zero, dirty, doubtful }) => zero || dirty || doubtful)) return 'data';
+  return block.some(({ audited }) => audited) ? 'audit' : '';
+}
+
+function rangesWhere(all: readonly Unit[], is: (unit: Unit) => boolean): ByteRange[] {
+  return all.flatMap((unit, index) => (is(unit) ? [units(index, 1)] : []));
+}
+
+describe('layout and a model that looks at one block after the other', () => {
+  const unit = fc.record({
+    zero: fc.boolean(),
+    dirty: fc.boolean(),
+    doubtful: fc.boolean(),
+    audited: fc.boolean(),
+  });
+  const disk = fc.array(unit, { minLength: 1, maxLength: 60 });
+  const cut = fc.tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 }));
+
+  it('agree, however the server cuts its answers', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        disk,
+        cut,
+        fc.integer({ min: 1, max: 7 }),
+        fc.boolean(),
+        async (all, reply, block, isFull) => {
+          const contexts = {
+            [BASE_ALLOCATION]: all.map(({ zero }) => (zero ? 3 : 0)),
+            [BITMAP]: all.map(({ dirty }) => (dirty ? 1 : 0)),
+          };
+          const ranges = await collect(
+            layout(source(contexts, reply), {
+              ...(isFull ? {} : { dirtyBitmap: BITMAP }),
+              alignment: block * UNIT,
+              doubtful: rangesWhere(all, ({ doubtful }) => doubtful),
+              audit: rangesWhere(all, ({ audited }) => audited),
+            }),
+          );
+          const seen = all.map(() => '');
+          for (const { type, offset, length } of ranges)
+            for (let at = offset / UNIT; at < (offset + length) / UNIT; at++)
+              seen[at] = `${seen[at] ?? ''}${type}`;
+          const wanted = all.map((_, index) => {
+            const first = index - (index % block);
+            return expected(all.slice(first, first + block), isFull);
+          });
+          expect(seen).toEqual(wanted);
+          for (const [index, range] of ranges.slice(1).entries()) {
+            const previous = ranges[index];
+            const touches = previous !== undefined && previous.offset + previous.length === range.offset;
+            expect(previous !== undefined && previous.offset < range.offset, 'in order').toBe(true);
+            expect(touches && previous.type === range.type, 'neighbours are joined').toBe(false);
+          }
+        },
+      ),
+    );
   });
 });

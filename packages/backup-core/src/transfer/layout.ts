@@ -1,92 +1,159 @@
-import type { BlockSource, StatusExtent } from '../ports/block-source.ts';
+import type { BlockSource } from '../ports/block-source.ts';
+import {
+  AUDITED,
+  DIRTY,
+  DOUBTFUL,
+  endOfCleanData,
+  mark,
+  type Piece,
+  walkStatus,
+  ZERO,
+} from './status-walk.ts';
 
-/** A range that has to be read, or is known to read as zeroes. Bytes. */
-export interface LayoutRange {
-  readonly type: 'data' | 'zero';
+export { BASE_ALLOCATION } from './status-walk.ts';
+
+/** A part of a disk, in bytes. */
+export interface ByteRange {
   readonly offset: number;
   readonly length: number;
 }
 
-export interface LayoutOptions {
-  /** Leaves out what this context does not call dirty. */
-  readonly dirtyBitmap?: string;
-  readonly signal?: AbortSignal;
+/** A range that has to be read, or is known to read as zeroes. */
+export interface LayoutRange extends ByteRange {
+  /** `audit`: clean data that is read all the same, because `LayoutOptions.audit` asks for it. */
+  readonly type: 'data' | 'zero' | 'audit';
 }
 
-export const BASE_ALLOCATION = 'base:allocation';
-const STATE_ZERO = 2;
-const STATE_DIRTY = 1;
-/** What one status request asks for. A million extents of 64 KiB come in a few dozen replies. */
-const WINDOW_BYTES: number = 2 ** 31;
+/** What `layout` leaves out, and what it does not. */
+export interface LayoutOptions {
+  /** An incremental: leaves out data that this context does not call dirty. */
+  readonly dirtyBitmap?: string | undefined;
+  /** Of an incremental, ranges that are emitted whatever the bitmap says: in order, they may reach past the end. */
+  readonly doubtful?: readonly ByteRange[] | undefined;
+  /**
+   * Of an incremental, emits also the last clean data of the disk, back to a multiple of so many bytes. Where an
+   * image was shrunk and grown, everything behind reads as zeroes or is dirty, so the rest of the cluster that
+   * its end was in is there.
+   */
+  readonly lastCleanCluster?: number | undefined;
+  /** Of an incremental, ranges whose clean data is emitted as `audit`: in order, they may reach past the end. */
+  readonly audit?: readonly ByteRange[] | undefined;
+  /**
+   * Cuts the disk into blocks of so many bytes, the last of which may be shorter: a block is emitted whole if
+   * anything of it would be, and is zero only if all of it is. Default: 1.
+   */
+  readonly alignment?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
 
 /**
- * What has to be stored of a disk, in order: of a full backup everything, as data or zeroes; of an
- * incremental the dirty ranges. Dirty and zero is a zero range: left out, deleted data would come back.
+ * What has to be stored of a disk, in order: of a full backup everything, as data or zeroes; of an incremental
+ * the dirty data, what is doubtful, and whatever reads as zeroes, dirty or not. Left out, deleted data would
+ * come back: a bitmap does not know of an image that was shrunk and grown again.
  *
- * One pass, because base:allocation changes while a job runs. Only ZERO promises zeroes; a hole without it
- * is data. Neighbours of one type are joined; memory holds one status reply.
+ * One pass, because base:allocation changes while a job runs. Only ZERO promises zeroes; a hole without it is
+ * data. Neighbours of one type are joined; memory holds one status reply.
+ *
+ * @throws RangeError for an alignment that is no positive integer, what the source fails with, or the signal's
+ * reason
  */
 export async function* layout(
   source: BlockSource,
   options: LayoutOptions = {},
 ): AsyncGenerator<LayoutRange, void, undefined> {
-  const { dirtyBitmap, signal } = options;
-  let pending: LayoutRange | undefined;
-  let offset = 0;
-  while (offset < source.exportSize) {
-    const length = Math.min(WINDOW_BYTES, source.exportSize - offset);
-    const status = await source.blockStatus(offset, length, signal === undefined ? {} : { signal });
-    const allocation = extentsOf(status, BASE_ALLOCATION);
-    const dirty = dirtyBitmap === undefined ? undefined : extentsOf(status, dirtyBitmap);
-    for (const range of merge(allocation, dirty)) {
-      if (pending?.type === range.type && pending.offset + pending.length === range.offset) {
-        pending = { ...pending, length: pending.length + range.length };
-      } else {
-        if (pending !== undefined) yield pending;
-        pending = range;
+  const { dirtyBitmap, alignment = 1, audit = [], signal } = options;
+  if (!Number.isSafeInteger(alignment) || alignment < 1)
+    throw new RangeError(`the alignment ${alignment} is no positive integer`);
+  const doubtful = dirtyBitmap === undefined ? [] : await doubtsOf(source, options);
+  const blocks = new Blocks(alignment, dirtyBitmap === undefined);
+  for await (const known of walkStatus(source, { dirtyBitmap, from: 0, to: source.exportSize, signal })) {
+    let pieces = known;
+    if (doubtful.length > 0) pieces = mark(pieces, doubtful, DOUBTFUL);
+    if (audit.length > 0) pieces = mark(pieces, audit, AUDITED);
+    for (const range of blocks.take(pieces)) yield range;
+  }
+  for (const range of blocks.end()) yield range;
+}
+
+async function doubtsOf(
+  source: BlockSource,
+  { dirtyBitmap, doubtful = [], lastCleanCluster, signal }: LayoutOptions,
+): Promise<readonly ByteRange[]> {
+  if (lastCleanCluster === undefined) return doubtful;
+  const end = await endOfCleanData(source, { dirtyBitmap, signal });
+  if (end === 0) return doubtful;
+  const offset = end - 1 - ((end - 1) % lastCleanCluster);
+  return [...doubtful, { offset, length: end - offset }].sort((a, b) => a.offset - b.offset);
+}
+
+/** Takes pieces in order, makes whole blocks of them, and joins those of one type. */
+class Blocks {
+  readonly #alignment: number;
+  readonly #isFull: boolean;
+  /** A block of which only the beginning is known: the states that all, and that any, of its pieces have. */
+  #begun: { offset: number; length: number; all: number; any: number } | undefined;
+  #pending: { type: LayoutRange['type']; offset: number; length: number } | undefined;
+
+  constructor(alignment: number, isFull: boolean) {
+    this.#alignment = alignment;
+    this.#isFull = isFull;
+  }
+
+  *take(pieces: Iterable<Piece>): Generator<LayoutRange, void, undefined> {
+    for (const { offset: start, length, state } of pieces) {
+      const end = start + length;
+      for (let offset = start; offset < end;) {
+        const wholeEnd = end - (end % this.#alignment);
+        const isWhole = this.#begun === undefined && wholeEnd > offset;
+        const until = isWhole ? wholeEnd : this.#begin(offset, end, state);
+        const done = isWhole ? this.#join(state, state, offset, until - offset) : this.#finishBlock(false);
+        if (done !== undefined) yield done;
+        offset = until;
       }
     }
-    offset = Math.min(endOf(allocation), dirty === undefined ? Infinity : endOf(dirty));
   }
-  if (pending !== undefined) yield pending;
-}
 
-/** Both lists start at the same offset; the result ends where the shorter one does. */
-function* merge(
-  allocation: readonly StatusExtent[],
-  dirty: readonly StatusExtent[] | undefined,
-): Generator<LayoutRange, void, undefined> {
-  const end = Math.min(endOf(allocation), dirty === undefined ? Infinity : endOf(dirty));
-  let index = 0;
-  for (const extent of allocation) {
-    const type = (extent.flags & STATE_ZERO) === 0 ? 'data' : 'zero';
-    const extentEnd = Math.min(extent.offset + extent.length, end);
-    if (dirty === undefined) {
-      yield { type, offset: extent.offset, length: extentEnd - extent.offset };
-      continue;
+  *end(): Generator<LayoutRange, void, undefined> {
+    const done = this.#finishBlock(true);
+    if (done !== undefined) yield done;
+    if (this.#pending !== undefined) yield this.#pending;
+  }
+
+  /** Adds the piece to the block that it is in, as far as that reaches. @returns the end of what was added */
+  #begin(offset: number, end: number, state: number): number {
+    const begun = (this.#begun ??= { offset, length: 0, all: state, any: state });
+    const until = Math.min(end, begun.offset + this.#alignment);
+    begun.length = until - begun.offset;
+    begun.all &= state;
+    begun.any |= state;
+    return until;
+  }
+
+  #finishBlock(isLast: boolean): LayoutRange | undefined {
+    const begun = this.#begun;
+    if (begun === undefined || (begun.length < this.#alignment && !isLast)) return undefined;
+    this.#begun = undefined;
+    return this.#join(begun.all, begun.any, begun.offset, begun.length);
+  }
+
+  /** @returns the range before, if this one does not continue it */
+  #join(all: number, any: number, offset: number, length: number): LayoutRange | undefined {
+    const type = typeOf(all, any, this.#isFull);
+    if (type === undefined) return undefined;
+    const pending = this.#pending;
+    if (pending?.type === type && pending.offset + pending.length === offset) {
+      pending.length += length;
+      return undefined;
     }
-    let offset = extent.offset;
-    while (offset < extentEnd) {
-      const bitmap = dirty[index] as StatusExtent;
-      const until = Math.min(bitmap.offset + bitmap.length, extentEnd);
-      if ((bitmap.flags & STATE_DIRTY) !== 0) yield { type, offset, length: until - offset };
-      if (until === bitmap.offset + bitmap.length) index++;
-      offset = until;
-    }
+    this.#pending = { type, offset, length };
+    return pending;
   }
 }
 
-function extentsOf(
-  status: ReadonlyMap<string, readonly StatusExtent[]>,
-  context: string,
-): readonly StatusExtent[] {
-  const extents = status.get(context);
-  // No extents is not "nothing changed".
-  if (extents === undefined || extents.length === 0) throw new Error(`no status for ${context}`);
-  return extents;
-}
-
-function endOf(extents: readonly StatusExtent[]): number {
-  const last = extents.at(-1);
-  return last === undefined ? 0 : last.offset + last.length;
+/** @returns undefined: left out */
+function typeOf(all: number, any: number, isFull: boolean): LayoutRange['type'] | undefined {
+  if ((all & ZERO) !== 0) return 'zero';
+  // Zeroes in a part of a block are stored by storing the block.
+  if (isFull || (any & (DIRTY | DOUBTFUL | ZERO)) !== 0) return 'data';
+  return (any & AUDITED) === 0 ? undefined : 'audit';
 }
