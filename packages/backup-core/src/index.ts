@@ -27,7 +27,14 @@ export {
   type LayoutOptions,
   type LayoutRange,
 } from './transfer/layout.ts';
-export type { ExcludedDisk, PlanOptions } from './job/plan.ts';
+export type { PlanOptions } from './job/plan.ts';
+export type {
+  DiskReading,
+  EarlierDisk,
+  ExcludedDisk,
+  ExclusionReason,
+  FullReason,
+} from './words/disk-answers.ts';
 export { type PullBackup, type PullBackupOptions } from './job/pull/pull-backup.ts';
 export type { PullBackupDisk } from './job/pull/pull-backup-disk.ts';
 export type {

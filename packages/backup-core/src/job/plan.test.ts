@@ -1,108 +1,192 @@
 import { describe, expect, it } from 'vitest';
-import { BackupPlanError } from '../words/errors.ts';
-import { CLUSTER, FakeHypervisor } from '../fake-hypervisor.fixture.ts';
+import type { CheckpointFacts, DiskFacts } from '../ports/domain.ts';
+import type { EarlierDisk } from '../words/disk-answers.ts';
+import { BackupPlanError, NotFoundError } from '../words/errors.ts';
 import { jobName } from '../words/names.ts';
-import { planJob, type PlanOptions } from './plan.ts';
+import { diskFacts, domainFacts } from './facts.fixture.ts';
+import { jobSpecOf, type JobPlan, planJob, type PlanInput, type PlanOptions } from './plan.ts';
 
-function domain(): FakeHypervisor {
-  const fake = new FakeHypervisor();
-  fake.addDisk('vda', Buffer.alloc(4 * CLUSTER));
-  return fake;
+const raw: Partial<DiskFacts> = { format: 'raw' };
+
+function plan(
+  disks: readonly DiskFacts[],
+  options: PlanOptions = {},
+  input: Partial<PlanInput> = {},
+): JobPlan {
+  const domain = { name: 'web1', uuid: '11111111-2222-3333-4444-555555555555' };
+  const known = { running: null, checkpointNames: [], checkpoints: new Map(), bitmaps: [] };
+  return planJob({ domain, facts: domainFacts(disks), ...known, ...input }, options);
 }
 
-async function refusal(fake: FakeHypervisor, options: PlanOptions = {}): Promise<string> {
-  const error: unknown = await planJob(fake, options).then(
-    () => expect.fail('it was planned'),
-    (reason: unknown) => reason,
+function checkpoint(name: string, ...disks: readonly string[]): [string, CheckpointFacts] {
+  const bitmaps = disks.map((disk) => ({ name: disk, bitmap: name, dirtyBytes: 65536 }));
+  return [name, { name, creationTime: 1, disks: bitmaps }];
+}
+
+function earlier(disk: string, since: string): [string, EarlierDisk] {
+  const image = `/i/${disk}.qcow2`;
+  return [disk, { checkpoint: since, creationTime: 1, image, smallestSize: 1024 * 1024 }];
+}
+
+function readings({ disks }: JobPlan): string[] {
+  return disks.map(({ name, reading }) =>
+    reading.mode === 'full' ? `${name} full: ${reading.reason}` : `${name} since ${reading.checkpoint}`,
   );
-  expect(error).toBeInstanceOf(BackupPlanError);
-  expect(fake.calls, 'nothing was changed').toEqual([]);
-  return (error as Error).message;
 }
 
-describe('planJob', () => {
-  it('puts the scratch file beside the image and the socket into /var/tmp, under one unique name', async () => {
-    const plan = await planJob(domain(), {});
-    expect(plan.name).toMatch(/^tsbackup-[0-9A-HJKMNP-TV-Z]{26}$/);
-    expect(plan.checkpoint).toBe(plan.name);
-    expect(plan.socket).toBe(`/var/tmp/${plan.name}.sock`);
-    expect(plan.disks).toMatchObject([
-      {
-        name: 'vda',
-        mode: 'full',
-        source: '/images/vda.img',
-        scratch: `/images/vda.img.${plan.name}.scratch`,
-      },
-    ]);
-    expect((await planJob(domain(), {})).name).not.toBe(plan.name);
+const vda = diskFacts('vda');
+const vdb = diskFacts('vdb');
+
+describe('places of a job', () => {
+  it('are beside the image and in /var/tmp, under one unique name', () => {
+    const given = plan([vda]);
+    expect(given.name).toMatch(/^tsbackup-[0-9A-HJKMNP-TV-Z]{26}$/);
+    expect(given.checkpoint).toBe(given.name);
+    expect(given.socket).toBe(`/var/tmp/${given.name}.sock`);
+    expect(given.disks[0]?.scratch).toBe(`/i/${given.name}.vda.scratch`);
+    expect(plan([vda]).name).not.toBe(given.name);
   });
 
-  it('puts both into the scratch folder', async () => {
-    const plan = await planJob(domain(), { scratchDir: '/scratch', name: 'n' });
-    expect(plan.socket).toBe('/scratch/n.sock');
-    expect(plan.disks[0]?.scratch).toBe('/scratch/n.vda.scratch');
+  it('are in the scratch folder, if there is one', () => {
+    const given = plan([vda], { scratchDir: '/scratch', name: 'n' });
+    expect(given.socket).toBe('/scratch/n.sock');
+    expect(given.disks[0]?.scratch).toBe('/scratch/n.vda.scratch');
   });
 
-  it('gives a reason for every disk it leaves out', async () => {
-    const fake = domain();
-    fake.addDisk('vdb', Buffer.alloc(CLUSTER));
-    fake.extraDisksXml = `<disk type='file' device='cdrom'><target dev='sda'/></disk>
-      <disk type='file' device='disk'><source file='/r'/><target dev='vdc'/><readonly/></disk>`;
-    expect((await planJob(fake, {})).excluded).toEqual([
-      { name: 'sda', reason: 'is a cdrom' },
-      { name: 'vdc', reason: 'is read-only' },
+  it('do not depend on names of images, however alike and long they are', () => {
+    const long = 'x'.repeat(250);
+    const alike = ['vda', 'vdb'].map((name, index) => {
+      const path = `/i/${long}${index}`;
+      return diskFacts(name, { source: { type: 'file', path }, chain: [path] });
+    });
+    const scratch = plan(alike, { name: 'n' }).disks.map((disk) => disk.scratch);
+    expect(scratch).toEqual(['/i/n.vda.scratch', '/i/n.vdb.scratch']);
+  });
+
+  it('are beside the first writable file for disks that are none, else in /var/tmp', () => {
+    const network = diskFacts('vdc', { ...raw, source: { type: 'network', description: 'nbd' } });
+    const block = diskFacts('vdd', { ...raw, source: { type: 'block', path: '/dev/vg/d' } });
+    const cdrom = diskFacts('sda', { device: 'cdrom', source: { type: 'file', path: '/iso/a.iso' } });
+    const paths = (disks: readonly DiskFacts[]): string[] =>
+      plan(disks, { name: 'n', disks: disks.map((disk) => disk.name) }).disks.map((disk) => disk.scratch);
+    expect(paths([network, block, cdrom, vda])).toEqual([
+      '/i/n.vdc.scratch',
+      '/i/n.vdd.scratch',
+      '/i/n.sda.scratch',
+      '/i/n.vda.scratch',
     ]);
-    expect((await planJob(fake, { disks: ['vdb'] })).excluded).toContainEqual({
-      name: 'vda',
-      reason: 'not selected',
+    expect(paths([network])).toEqual(['/var/tmp/n.vdc.scratch']);
+  });
+
+  it('are refused where the folder is relative or the socket path too long', () => {
+    expect(() => plan([vda], { scratchDir: 'scratch' })).toThrow(/not an absolute path/);
+    const exactly = 107 - '/'.length - `${jobName()}.sock`.length - '/'.length;
+    plan([vda], { scratchDir: `/${'x'.repeat(exactly)}` });
+    expect(() => plan([vda], { scratchDir: `/${'x'.repeat(exactly + 1)}` })).toThrow(/would have 108 bytes/);
+  });
+});
+
+describe('planJob refuses', () => {
+  it('a domain that is shut off, and one that is being backed up', () => {
+    const off = { facts: domainFacts([vda], { isActive: false }) };
+    expect(() => plan([vda], {}, off)).toThrow(expect.objectContaining({ reason: 'domain-off' }));
+    const disks = [{ name: 'vda', exportName: 'vda', scratch: '/s' }];
+    const busy = { running: { mode: 'pull' as const, socket: '/x', disks } };
+    expect(() => plan([vda], {}, busy)).toThrow(/backup job already: disks vda, served at \/x/);
+    expect(() => plan([vda], {}, busy)).toThrow(expect.objectContaining({ reason: 'domain-busy' }));
+  });
+
+  it('a checkpoint that exists, and one to start from that does not', () => {
+    const existing = { checkpointNames: ['c1'] };
+    expect(() => plan([vda], { checkpoint: 'c1' }, existing)).toThrow(
+      expect.objectContaining({ reason: 'checkpoint-exists' }),
+    );
+    expect(() => plan([vda], { incremental: 'c0' }, existing)).toThrow(NotFoundError);
+    expect(readings(plan([vda], { incremental: 'c0', demote: true }))).toEqual([
+      'vda full: checkpoint-missing',
+    ]);
+  });
+
+  it('an incremental that cannot be, unless it may be demoted', () => {
+    const checkpoints = new Map([checkpoint('c1', 'vda')]);
+    const call = (): unknown => plan([vda, vdb], { incremental: 'c1' }, { checkpoints });
+    expect(call).toThrow(BackupPlanError);
+    expect(call).toThrow(/no incremental .* of disk|c1 on disk vdb is missing or inconsistent/);
+    expect(readings(plan([vda, vdb], { incremental: 'c1', demote: true }, { checkpoints }))).toEqual([
+      'vda since c1',
+      'vdb full: bitmap-unusable',
+    ]);
+  });
+});
+
+describe('planJob reads', () => {
+  it('everything in full where nothing is known, or where that is asked for', () => {
+    expect(readings(plan([vda, diskFacts('vdb', raw)]))).toEqual(['vda full: asked', 'vdb full: asked']);
+    const known = { earlier: new Map([earlier('vda', 'c1')]) };
+    const checkpoints = new Map([checkpoint('c1', 'vda')]);
+    expect(readings(plan([vda], known, { checkpoints }))).toEqual(['vda since c1']);
+    expect(readings(plan([vda], { ...known, mode: 'full' }, { checkpoints }))).toEqual(['vda full: asked']);
+  });
+
+  it('each disk since its own checkpoint, and a new one in full', () => {
+    const known = new Map([earlier('vda', 'c2'), earlier('vdb', 'c1')]);
+    const checkpoints = new Map([checkpoint('c1', 'vda', 'vdb'), checkpoint('c2', 'vda')]);
+    const given = plan([vda, vdb, diskFacts('vdc')], { earlier: known, demote: true }, { checkpoints });
+    expect(readings(given)).toEqual(['vda since c2', 'vdb since c1', 'vdc full: first']);
+    expect(given.disks.map(({ exportBitmap, dirtyBytes }) => [exportBitmap, dirtyBytes])).toEqual([
+      ['backup-vda', 65536],
+      ['backup-vdb', 65536],
+      [undefined, undefined],
+    ]);
+  });
+
+  it('a disk without bitmap in full even where an incremental is insisted on', () => {
+    const checkpoints = new Map([checkpoint('c1', 'vda')]);
+    const given = plan([vda, diskFacts('vdb', raw)], { incremental: 'c1' }, { checkpoints });
+    expect(readings(given)).toEqual(['vda since c1', 'vdb full: no-bitmap']);
+    expect(given.disks[1]?.reading).toMatchObject({
+      message: expect.stringMatching(/disk vdb is of format raw/) as string,
     });
   });
 
-  it('refuses a domain that is shut off', async () => {
-    const fake = domain();
-    fake.active = false;
-    expect(await refusal(fake)).toMatch(/domain fake is shut off/);
-  });
-
-  it('refuses a domain that is being backed up', async () => {
-    const fake = domain();
-    fake.job = {
-      xml: `<domainbackup><server socket='/x'/><disks><disk name='vda'/></disks></domainbackup>`,
-      exports: new Map(),
-    };
-    expect(await refusal(fake)).toMatch(/backup job already: disks vda, served at \/x/);
-  });
-
-  it('refuses a disk that holds no bitmap, naming disk and format', async () => {
-    const fake = domain();
-    fake.addDisk('vdb', Buffer.alloc(CLUSTER), 'raw');
-    expect(await refusal(fake)).toMatch(/disk vdb .* is raw/);
-    expect((await planJob(fake, { disks: ['vda'] })).disks.length).toBe(1);
-  });
-
-  it('refuses an unknown checkpoint, an unknown disk and a checkpoint that exists', async () => {
-    const fake = domain();
-    fake.checkpoints.set('c1', new Map());
-    expect(await refusal(fake, { incremental: 'c0' })).toMatch(/no checkpoint c0/);
-    expect(await refusal(fake, { disks: ['vdz'] })).toMatch(/no disk vdz, only vda/);
-    expect(await refusal(fake, { checkpoint: 'c1' })).toMatch(/checkpoint c1 already/);
-  });
-
-  it('refuses a broken bitmap unless the disk may be demoted', async () => {
-    const fake = domain();
-    fake.checkpoints.set('c1', new Map([['vda', { dirty: new Set(), healthy: false }]]));
-    expect(await refusal(fake, { incremental: 'c1' })).toMatch(/missing or inconsistent on vda/);
-    const plan = await planJob(fake, { incremental: 'c1', demote: true });
-    expect(plan.disks[0]).toMatchObject({ mode: 'full', demoted: /no usable bitmap on disk vda/ });
-  });
-
-  it('refuses a socket path that is too long, and a relative scratch folder', async () => {
-    expect(await refusal(domain(), { scratchDir: `/${'x'.repeat(70)}` })).toMatch(/108 bytes|at most 107/);
-    expect(await refusal(domain(), { scratchDir: 'scratch' })).toMatch(/not an absolute path/);
-    const exactly = 107 - '/'.length - `${jobName()}.sock`.length - '/'.length;
-    await planJob(domain(), { scratchDir: `/${'x'.repeat(exactly)}` });
-    expect(await refusal(domain(), { scratchDir: `/${'x'.repeat(exactly + 1)}` })).toMatch(
-      /would have 108 bytes/,
+  it('in full what the hypervisor refused to use the bitmap of, and keeps the other reasons', () => {
+    const known = new Map([earlier('vda', 'c1')]);
+    const checkpoints = new Map([checkpoint('c1', 'vda')]);
+    const given = plan(
+      [vda, vdb],
+      { earlier: known, demote: true, refused: 'of different sizes' },
+      { checkpoints },
     );
+    expect(readings(given)).toEqual(['vda full: bitmap-refused', 'vdb full: first']);
+    expect(given.disks[0]?.reading).toMatchObject({
+      message: expect.stringMatching(/disk vda: of different sizes/) as string,
+    });
+  });
+});
+
+describe('jobSpecOf', () => {
+  it('names each disk of the domain, with a bitmap or without', () => {
+    const checkpoints = new Map([checkpoint('c1', 'vda')]);
+    const disks = [vda, diskFacts('vdb', raw), diskFacts('vdc', { isReadOnly: true })];
+    const spec = jobSpecOf(plan(disks, { incremental: 'c1', checkpoint: 'c2', name: 'n' }, { checkpoints }));
+    expect(spec).toEqual({
+      socket: '/var/tmp/n.sock',
+      disks: [
+        {
+          name: 'vda',
+          scratch: '/i/n.vda.scratch',
+          exportName: 'vda',
+          incremental: { checkpoint: 'c1', exportBitmap: 'backup-vda' },
+        },
+        { name: 'vdb', scratch: '/i/n.vdb.scratch', exportName: 'vdb', incremental: undefined },
+      ],
+      checkpoint: { name: 'c2', tracked: ['vda'], untracked: ['vdb', 'vdc'] },
+    });
+  });
+
+  it('has no checkpoint where none is wanted, or no disk could have a bitmap', () => {
+    expect(jobSpecOf(plan([vda], { checkpoint: null })).checkpoint).toBe(null);
+    expect(plan([vda], { checkpoint: null }).disks[0]?.isTracked).toBe(false);
+    expect(jobSpecOf(plan([diskFacts('vdb', raw)], { checkpoint: 'c1' })).checkpoint).toBe(null);
   });
 });

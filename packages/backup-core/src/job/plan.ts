@@ -1,92 +1,152 @@
-import { basename, dirname, isAbsolute, join } from 'node:path';
-import { BackupPlanError, messageOf } from '../words/errors.ts';
-import type { HypervisorDomain } from '../ports/hypervisor-domain.ts';
-import { parseDomainBackup } from '../adapters/libvirt/xml/domain-backup.ts';
-import { parseCheckpointSizes } from '../adapters/libvirt/xml/domain-checkpoint.ts';
-import { type DomainDisk, parseDomainDisks } from '../adapters/libvirt/xml/domain-disks.ts';
+import { dirname, isAbsolute, join } from 'node:path';
+import type {
+  CheckpointFacts,
+  DiskFacts,
+  DomainFacts,
+  ImageBitmap,
+  JobSpec,
+  RunningJob,
+} from '../ports/domain.ts';
+import type { ByteRange } from '../transfer/layout.ts';
+import type { DiskReading, EarlierDisk, ExcludedDisk, FullReason } from '../words/disk-answers.ts';
+import { BackupPlanError, NotFoundError } from '../words/errors.ts';
 import { jobName } from '../words/names.ts';
+import { type DiskName, shown } from '../words/peer-names.ts';
+import { canBeTracked, selectDisks } from './disk-selection.ts';
+import { inFull, type Trust, trustBitmap } from './trust.ts';
 
+/** What a job is to be like. */
 export interface PlanOptions {
-  /** The checkpoint to take only the changes since. Absent: a full backup. */
-  readonly incremental?: string;
-  /** Name of the checkpoint to create with the job; default: a unique name. null: create none. */
-  readonly checkpoint?: string | null;
+  /** The checkpoint to take only the changes since, the same for every disk that is not in `earlier`. */
+  readonly incremental?: string | undefined;
+  /** What a repository knows of each disk, by its target. Neither this nor `incremental`: a full backup. */
+  readonly earlier?: ReadonlyMap<string, EarlierDisk> | undefined;
+  /** A full backup, whatever is known. */
+  readonly mode?: 'full' | undefined;
   /**
-   * Whether a disk whose changes since the checkpoint are not known is backed up in full instead.
-   * Default: it is an error.
+   * Whether a disk whose changes are not known is backed up in full instead. Default: it is an error. A disk on
+   * which there can be no bitmap is always backed up in full.
    */
-  readonly demote?: boolean;
-  /** Targets of the disks to back up, such as `vda`; default: every disk. */
-  readonly disks?: readonly string[];
+  readonly demote?: boolean | undefined;
+  /** What the hypervisor said when it refused to use the bitmaps: whatever would use one is read in full. */
+  readonly refused?: string | undefined;
+  /** Name of the checkpoint to create with the job; default: that of the job. null: create none. */
+  readonly checkpoint?: string | null | undefined;
+  /** Targets of the disks to back up, such as `vda`; default: every disk that its guest alone can change. */
+  readonly disks?: readonly string[] | undefined;
   /**
-   * A folder on the hypervisor for scratch files and the socket, writable by QEMU's user. Default: each
-   * scratch file beside its image, the socket in /var/tmp.
+   * A folder on the hypervisor for scratch files and the socket, writable by QEMU's user. Default: each scratch
+   * file beside its image, those of other disks than files beside the first that is one, the socket in /var/tmp.
    */
-  readonly scratchDir?: string;
+  readonly scratchDir?: string | undefined;
   /** Unique base of the names of scratch files and socket; default: made by `jobName`. */
-  readonly name?: string;
+  readonly name?: string | undefined;
 }
 
+/** What the domain is like now. */
+export interface PlanInput {
+  readonly domain: { readonly name: string; readonly uuid: string };
+  readonly facts: DomainFacts;
+  readonly running: RunningJob | null;
+  readonly checkpointNames: readonly string[];
+  /** Every checkpoint that the options name; null or absent: the hypervisor does not know it. */
+  readonly checkpoints: ReadonlyMap<string, CheckpointFacts | null>;
+  /** Empty where they cannot be seen. */
+  readonly bitmaps: readonly ImageBitmap[];
+}
+
+/** A disk that the job exports. */
 export interface PlannedDisk {
-  readonly name: string;
-  readonly source: string;
-  readonly format: string;
+  readonly name: DiskName;
+  /** Since which checkpoint, or in full and why. */
+  readonly reading: DiskReading;
+  /** Of an incremental: what is read whatever the bitmap says, in order. */
+  readonly doubtful: readonly ByteRange[];
+  /** Of an incremental: see `LayoutOptions.lastCleanCluster`. */
+  readonly lastCleanCluster: number | undefined;
+  /** Bytes dirty since the checkpoint, of an incremental. */
+  readonly dirtyBytes: number | undefined;
+  readonly exportName: string;
+  /** Name of the bitmap in the export, of an incremental. */
+  readonly exportBitmap: string | undefined;
+  /** Path of the scratch file, on the hypervisor. */
   readonly scratch: string;
-  /** The changes since the parent checkpoint, or everything. */
-  readonly mode: 'incremental' | 'full';
-  /** Why an incremental became a full. */
-  readonly demoted?: string;
-  /** Bytes dirty since the parent checkpoint, for an incremental. */
-  readonly dirtyBytes?: number;
+  /** Whether the new checkpoint has a bitmap on it. */
+  readonly isTracked: boolean;
+  /** Virtual size in bytes, where the hypervisor can tell. */
+  readonly size: number | undefined;
+  /** The image in use, and the whole chain with it at its head, each as the hypervisor names it. */
+  readonly image: { readonly path: string; readonly format: string; readonly chain: readonly string[] };
+  /** The image is encrypted, and its export is not. */
+  readonly isEncrypted: boolean;
 }
 
-/** Nothing is left out silently: each of the domain's disks is planned or has a reason here. */
-export interface ExcludedDisk {
-  readonly name: string;
-  readonly reason: string;
-}
-
+/** What a job will do. Each of the domain's disks is planned, or excluded with a reason. */
 export interface JobPlan {
   readonly name: string;
+  /** Path of the socket, on the hypervisor. */
   readonly socket: string;
+  /** The checkpoint to create; null: none was wanted, or no disk can be tracked. */
   readonly checkpoint: string | null;
-  readonly parent: string | null;
   readonly disks: readonly PlannedDisk[];
   readonly excluded: readonly ExcludedDisk[];
-  readonly domainXml: string;
+  /** The disks of the domain on which the checkpoint has no bitmap, excluded ones included. */
+  readonly untracked: readonly DiskName[];
 }
 
-const DEFAULT_SOCKET_DIR = '/var/tmp';
+const DEFAULT_FOLDER = '/var/tmp';
 /** The size of `sockaddr_un.sun_path` less the NUL at its end. */
 const MAX_SOCKET_PATH_BYTES = 107;
-const MAX_FILE_NAME_BYTES = 255;
 
 /**
- * Decides what a job does, from what the domain is like now. Changes nothing.
+ * Decides what a job does, from what the domain is like. Asks nothing and changes nothing.
  *
- * @throws BackupPlanError with what stands in the way
+ * @throws BackupPlanError with what stands in the way, or NotFoundError for a disk or checkpoint that was named
  */
-export async function planJob(domain: HypervisorDomain, options: PlanOptions): Promise<JobPlan> {
+export function planJob(input: PlanInput, options: PlanOptions): JobPlan {
+  const { facts } = input;
   const name = options.name ?? jobName();
   const socket = socketPath(name, options.scratchDir);
-  if (!(await domain.isActive()))
-    throw new BackupPlanError(
-      'domain-off',
-      `domain ${domain.name} is shut off: a pull backup needs it running`,
-    );
-  await refuseBusyDomain(domain);
-  const checkpoint = options.checkpoint === undefined ? name : options.checkpoint;
-  await refuseExistingCheckpoint(domain, checkpoint);
-  const domainXml = await domain.domainXml();
-  const { included, excluded } = selectDisks(domain, domainXml, options.disks);
-  const sizes = await dirtySizes(domain, options.incremental);
-  const disks = included.map((disk) => planDisk(disk, name, options, sizes));
-  if (options.demote !== true) refuseDemoted(domain, disks, options.incremental);
-  return { name, socket, checkpoint, parent: options.incremental ?? null, disks, excluded, domainXml };
+  refuseDomain(input);
+  const { included, excluded } = selectDisks(input.domain, facts.disks, options.disks);
+  refuseCheckpoints(input, options, name);
+  const scratch = scratchPaths(facts.disks, name, options.scratchDir);
+  const wanted = options.checkpoint === undefined ? name : options.checkpoint;
+  const disks = included.map((disk) =>
+    planDisk(disk, trustOf(disk, input, options), scratch(disk), wanted !== null),
+  );
+  refuseDemoted(input, disks, options);
+  const tracked = new Set(disks.filter((disk) => disk.isTracked).map((disk) => disk.name));
+  return {
+    name,
+    socket,
+    checkpoint: tracked.size === 0 ? null : wanted,
+    disks,
+    excluded,
+    untracked: facts.disks.map((disk) => disk.name).filter((disk) => !tracked.has(disk)),
+  };
+}
+
+/** The plan as the hypervisor takes it. */
+export function jobSpecOf({ socket, checkpoint, disks, untracked }: JobPlan): JobSpec {
+  const tracked = disks.filter((disk) => disk.isTracked).map((disk) => disk.name);
+  return {
+    socket,
+    disks: disks.map(({ name, scratch, exportName, exportBitmap, reading }) => ({
+      name,
+      scratch,
+      exportName,
+      incremental:
+        reading.mode === 'full' || exportBitmap === undefined
+          ? undefined
+          : { checkpoint: reading.checkpoint, exportBitmap },
+    })),
+    checkpoint: checkpoint === null ? null : { name: checkpoint, tracked, untracked },
+  };
 }
 
 function socketPath(name: string, scratchDir: string | undefined): string {
-  const folder = scratchDir ?? DEFAULT_SOCKET_DIR;
+  const folder = scratchDir ?? DEFAULT_FOLDER;
   if (!isAbsolute(folder))
     throw new BackupPlanError(
       'scratch',
@@ -102,142 +162,107 @@ function socketPath(name: string, scratchDir: string | undefined): string {
   return path;
 }
 
-/** A second begin would wait for 30 s and then fail. */
-async function refuseBusyDomain(domain: HypervisorDomain): Promise<void> {
-  const running = await domain.backupXml();
+function refuseDomain({ domain, facts, running }: PlanInput): void {
+  const name = shown(domain.name);
+  if (!facts.isActive)
+    throw new BackupPlanError('domain-off', `domain ${name} is shut off: a pull backup needs it running`);
   if (running === null) return;
-  const { socket, disks } = parseDomainBackup(running);
-  const where = socket === undefined ? '' : `, served at ${socket}`;
-  throw new BackupPlanError(
-    'domain-busy',
-    `domain ${domain.name} has a backup job already: disks ${disks.join(', ')}${where}`,
+  // A second begin would wait for 30 s and then fail.
+  const where = running.socket === undefined ? '' : `, served at ${shown(running.socket)}`;
+  const disks = running.disks.map((disk) => shown(disk.name)).join(', ');
+  throw new BackupPlanError('domain-busy', `domain ${name} has a backup job already: disks ${disks}${where}`);
+}
+
+function refuseCheckpoints(
+  { domain, checkpoints, checkpointNames }: PlanInput,
+  { incremental, checkpoint, mode, demote }: PlanOptions,
+  name: string,
+): void {
+  const created = checkpoint === undefined ? name : checkpoint;
+  if (created !== null && checkpointNames.includes(created))
+    throw new BackupPlanError(
+      'checkpoint-exists',
+      `domain ${shown(domain.name)} has a checkpoint ${shown(created)} already`,
+    );
+  if (incremental === undefined || mode === 'full' || demote === true) return;
+  if ((checkpoints.get(incremental) ?? null) === null)
+    throw new NotFoundError(
+      'checkpoint',
+      `domain ${shown(domain.name)} has no checkpoint ${shown(incremental)}`,
+    );
+}
+
+function trustOf(disk: DiskFacts, { checkpoints, bitmaps }: PlanInput, options: PlanOptions): Trust {
+  const { incremental, mode, refused } = options;
+  if (mode === 'full' || (options.earlier === undefined && incremental === undefined))
+    return inFull('asked', 'a full backup was asked for');
+  if (!canBeTracked(disk)) return inFull('no-bitmap', whyNotTracked(disk));
+  const since: EarlierDisk | undefined =
+    incremental === undefined
+      ? undefined
+      : { checkpoint: incremental, creationTime: undefined, image: undefined, smallestSize: undefined };
+  const earlier = options.earlier?.get(disk.name) ?? since;
+  const checkpoint = earlier === undefined ? null : (checkpoints.get(earlier.checkpoint) ?? null);
+  const trust = trustBitmap({ disk, earlier, checkpoint, bitmaps });
+  if (refused === undefined || trust.reading.mode === 'full') return trust;
+  return inFull(
+    'bitmap-refused',
+    `the hypervisor cannot use the bitmap of disk ${disk.name}: ${shown(refused)}`,
   );
 }
 
-async function refuseExistingCheckpoint(domain: HypervisorDomain, checkpoint: string | null): Promise<void> {
-  if (checkpoint !== null && (await domain.checkpointNames()).includes(checkpoint))
-    throw new BackupPlanError(
-      'checkpoint-exists',
-      `domain ${domain.name} has a checkpoint ${checkpoint} already`,
-    );
+function whyNotTracked({ name, device, format, isReadOnly, isShareable }: DiskFacts): string {
+  const what =
+    device !== 'disk'
+      ? `a ${device}`
+      : isReadOnly
+        ? 'read-only'
+        : isShareable
+          ? 'shareable'
+          : `of format ${shown(format)}`;
+  return `disk ${name} is ${what}: no dirty bitmap can be on it`;
 }
 
-interface Selection {
-  readonly included: readonly (DomainDisk & { readonly path: string })[];
-  readonly excluded: readonly ExcludedDisk[];
-}
-
-function selectDisks(
-  domain: HypervisorDomain,
-  domainXml: string,
-  wanted: readonly string[] | undefined,
-): Selection {
-  const disks = parseDomainDisks(domainXml);
-  for (const name of wanted ?? [])
-    if (!disks.some((disk) => disk.name === name))
-      throw new BackupPlanError(
-        'no-incremental',
-        `domain ${domain.name} has no disk ${name}, only ${disks.map((disk) => disk.name).join(', ')}`,
-      );
-  const included: (DomainDisk & { path: string })[] = [];
-  const excluded: ExcludedDisk[] = [];
-  for (const disk of disks) {
-    const { name, source } = disk;
-    const reason = reasonToLeaveOut(disk, wanted);
-    if (reason !== undefined) {
-      excluded.push({ name, reason });
-    } else if (disk.format !== 'qcow2') {
-      throw new BackupPlanError(
-        'no-incremental',
-        `disk ${name} of domain ${domain.name} is ${disk.format}, which holds no dirty bitmap: only qcow2 does; name the disks to back up to leave it out`,
-      );
-    } else if (source.type === 'file' || source.type === 'block') {
-      included.push({ ...disk, path: source.path });
-    } else {
-      const kind = source.type === 'other' ? source.kind : 'without source';
-      throw new BackupPlanError(
-        'no-incremental',
-        `disk ${name} of domain ${domain.name} is ${kind}: only file and block are supported`,
-      );
-    }
-  }
-  if (included.length === 0)
-    throw new BackupPlanError('no-disks', `domain ${domain.name} has no disk to back up`);
-  return { included, excluded };
-}
-
-function reasonToLeaveOut(disk: DomainDisk, wanted: readonly string[] | undefined): string | undefined {
-  if (wanted !== undefined) return wanted.includes(disk.name) ? undefined : 'not selected';
-  if (disk.device !== 'disk') return `is a ${disk.device}`;
-  if (disk.source.type === 'none') return 'has no medium';
-  return disk.isReadOnly ? 'is read-only' : undefined;
-}
-
-/** Sizes of the healthy bitmaps of the parent checkpoint. */
-async function dirtySizes(
-  domain: HypervisorDomain,
-  checkpoint: string | undefined,
-): Promise<ReadonlyMap<string, number> | undefined> {
-  if (checkpoint === undefined) return undefined;
-  const xml = await domain.checkpointXml(checkpoint);
-  if (xml === null)
-    throw new BackupPlanError('no-incremental', `domain ${domain.name} has no checkpoint ${checkpoint}`);
-  try {
-    return parseCheckpointSizes(xml);
-  } catch (error) {
-    throw new BackupPlanError('no-incremental', `checkpoint ${checkpoint}: ${messageOf(error)}`, {
-      cause: error,
-    });
-  }
-}
-
-function planDisk(
-  disk: DomainDisk & { readonly path: string },
-  jobname: string,
-  { scratchDir, incremental }: PlanOptions,
-  sizes: ReadonlyMap<string, number> | undefined,
-): PlannedDisk {
-  const { name, format, path: source } = disk;
-  const scratch = scratchPath(disk, jobname, scratchDir);
-  const common = { name, source, format, scratch };
-  if (sizes === undefined) return { ...common, mode: 'full' };
-  const dirtyBytes = sizes.get(name);
-  if (dirtyBytes !== undefined) return { ...common, mode: 'incremental', dirtyBytes };
+function planDisk(disk: DiskFacts, trust: Trust, scratch: string, hasCheckpoint: boolean): PlannedDisk {
+  const { name, size, format, chain, isEncrypted } = disk;
   return {
-    ...common,
-    mode: 'full',
-    demoted: `checkpoint ${incremental ?? ''} has no usable bitmap on disk ${name}`,
+    ...trust,
+    name,
+    exportName: name,
+    exportBitmap: trust.reading.mode === 'full' ? undefined : `backup-${name}`,
+    scratch,
+    isTracked: hasCheckpoint && canBeTracked(disk),
+    size,
+    image: { path: chain[0] ?? '', format, chain },
+    isEncrypted,
   };
 }
 
-function scratchPath(
-  disk: DomainDisk & { readonly path: string },
+/** Names are unique by target: those of images may be alike, or too long. */
+function scratchPaths(
+  disks: readonly DiskFacts[],
   jobname: string,
   scratchDir: string | undefined,
-): string {
-  if (scratchDir !== undefined) return join(scratchDir, `${jobname}.${disk.name}.scratch`);
-  if (disk.source.type !== 'file')
-    throw new BackupPlanError(
-      'no-incremental',
-      `disk ${disk.name} is a block device: its scratch file needs a scratch folder`,
-    );
-  const suffix = `.${jobname}.scratch`;
-  const image = Buffer.from(basename(disk.path))
-    .subarray(0, MAX_FILE_NAME_BYTES - suffix.length)
-    .toString('utf8')
-    .replace(/\uFFFD+$/, '');
-  return join(dirname(disk.path), image + suffix);
+): (disk: DiskFacts) => string {
+  const beside = (disk: DiskFacts): string | undefined =>
+    disk.source.type === 'file' && disk.device === 'disk' && !disk.isReadOnly
+      ? dirname(disk.source.path)
+      : undefined;
+  const common = disks.map(beside).find((folder) => folder !== undefined) ?? DEFAULT_FOLDER;
+  return (disk) => join(scratchDir ?? beside(disk) ?? common, `${jobname}.${disk.name}.scratch`);
 }
 
-function refuseDemoted(
-  domain: HypervisorDomain,
-  disks: readonly PlannedDisk[],
-  incremental: string | undefined,
-): void {
-  const demoted = disks.filter((disk) => disk.demoted !== undefined).map((disk) => disk.name);
-  if (demoted.length === 0) return;
+/** What is in full without having been demoted from anything. */
+const NEVER_INCREMENTAL: readonly FullReason[] = ['asked', 'no-bitmap'];
+
+function refuseDemoted({ domain }: PlanInput, disks: readonly PlannedDisk[], { demote }: PlanOptions): void {
+  if (demote === true) return;
+  const sentences = disks.flatMap(({ reading }) =>
+    reading.mode === 'full' && !NEVER_INCREMENTAL.includes(reading.reason) ? [reading.message] : [],
+  );
+  if (sentences.length === 0) return;
   throw new BackupPlanError(
     'no-incremental',
-    `no incremental backup of domain ${domain.name} since ${incremental ?? ''}: its bitmap is missing or inconsistent on ${demoted.join(', ')}`,
+    `no incremental backup of domain ${shown(domain.name)}: ${sentences.join('; ')}`,
   );
 }

@@ -160,6 +160,8 @@ export interface ImageBitmap {
   readonly node: string;
   /** Path of the image. */
   readonly image: string;
+  /** Virtual size of the image in bytes, which is what the bitmap is made for. */
+  readonly imageSize?: number | undefined;
   readonly name: string;
   /** Bytes dirty. */
   readonly dirtyBytes: number;

@@ -4,7 +4,7 @@ export type FullReason =
   | 'asked'
   /** There is no earlier point of this disk. */
   | 'first'
-  /** Its format holds no bitmap: what changed cannot be known. */
+  /** No bitmap can be on it, for its format or because it is read-only: what changed cannot be known. */
   | 'no-bitmap'
   /** The earlier point's image is neither this one nor among those that back it. */
   | 'image-changed'
@@ -29,10 +29,11 @@ export type ExclusionReason =
   /** Removable, and not asked for by name. */
   | 'cdrom'
   | 'floppy'
+  /** There is nothing in it. */
   | 'no-medium'
-  /** It cannot change; not asked for by name. */
+  /** Its guest cannot change it; not asked for by name. */
   | 'read-only'
-  /** Others may write to it. */
+  /** Others may write to it while it is read; not asked for by name. */
   | 'shareable'
   /** The hypervisor cannot export it. */
   | 'unsupported';
@@ -60,4 +61,6 @@ export interface EarlierDisk {
   readonly image: string | undefined;
   /** The smallest size in bytes that is known since that point, itself included. */
   readonly smallestSize: number | undefined;
+  /** Whether that image was backed by another. */
+  readonly wasBacked?: boolean | undefined;
 }

@@ -1,0 +1,150 @@
+import { describe, expect, it } from 'vitest';
+import type { CheckpointFacts, DiskFacts, ImageBitmap } from '../ports/domain.ts';
+import type { EarlierDisk, FullReason } from '../words/disk-answers.ts';
+import { diskFacts } from './facts.fixture.ts';
+import { type Evidence, type Trust, trustBitmap } from './trust.ts';
+
+const MIB = 1024 * 1024;
+
+const earlier: EarlierDisk = {
+  checkpoint: 'c1',
+  creationTime: 1_700_000_000,
+  image: '/i/vda.qcow2',
+  smallestSize: 48 * MIB,
+};
+const checkpoint: CheckpointFacts = {
+  name: 'c1',
+  creationTime: 1_700_000_000,
+  disks: [{ name: 'vda', bitmap: 'c1', dirtyBytes: 65536 }],
+};
+const bitmap: ImageBitmap = {
+  node: 'n1',
+  image: '/i/vda.qcow2',
+  imageSize: 48 * MIB,
+  name: 'c1',
+  dirtyBytes: 65536,
+  granularity: 65536,
+  isRecording: true,
+  isBusy: false,
+  isPersistent: true,
+  isInconsistent: false,
+};
+
+function disk(changes: Partial<DiskFacts> = {}): DiskFacts {
+  return diskFacts('vda', { size: 48 * MIB, ...changes });
+}
+
+function trust(changes: Partial<Evidence> = {}): Trust {
+  return trustBitmap({ disk: disk(), earlier, checkpoint, bitmaps: [bitmap], ...changes });
+}
+
+function expectFull(given: Trust, reason: FullReason, message: RegExp): void {
+  expect(given.reading).toMatchObject({
+    mode: 'full',
+    reason,
+    message: expect.stringMatching(message) as string,
+  });
+  expect(given).toMatchObject({ doubtful: [], lastCleanCluster: undefined, dirtyBytes: undefined });
+}
+
+describe('trustBitmap', () => {
+  it('believes a bitmap that nothing speaks against', () => {
+    expect(trust()).toEqual({
+      reading: { mode: 'incremental', checkpoint: 'c1' },
+      doubtful: [],
+      lastCleanCluster: undefined,
+      dirtyBytes: 65536,
+    });
+  });
+
+  it('believes what it cannot compare: a checkpoint alone is all that was named', () => {
+    const named = { checkpoint: 'c1', creationTime: undefined, image: undefined, smallestSize: undefined };
+    expect(trust({ earlier: named, bitmaps: [] }).reading.mode).toBe('incremental');
+  });
+
+  it('has nothing to believe without an earlier point', () => {
+    expectFull(trust({ earlier: undefined }), 'first', /no earlier point of disk vda/);
+  });
+
+  it('knows a disk by its image, in use or backing, whatever its target', () => {
+    const other = disk({ chain: ['/i/vdb.qcow2'] });
+    expectFull(
+      trust({ disk: other }),
+      'image-changed',
+      /was \/i\/vda\.qcow2, .* its image now, \/i\/vdb\.qcow2/,
+    );
+    const snapshot = disk({ chain: ['/i/snap.qcow2', '/i/vda.qcow2', '/i/base.qcow2'] });
+    expect(trust({ disk: snapshot }).reading.mode).toBe('incremental');
+    expectFull(trust({ disk: disk({ chain: [] }) }), 'image-changed', /its image now, none/);
+  });
+
+  it('compares the creation time of the checkpoint, not its name alone', () => {
+    expectFull(trust({ checkpoint: null }), 'checkpoint-missing', /does not know checkpoint c1/);
+    expectFull(
+      trust({ checkpoint: { ...checkpoint, creationTime: 1_700_000_001 } }),
+      'checkpoint-recreated',
+      /made at 2023-11-14T22:13:20.000Z, .* now at 2023-11-14T22:13:21/,
+    );
+    const absurd = { ...checkpoint, creationTime: Number.MAX_SAFE_INTEGER };
+    expectFull(trust({ checkpoint: absurd }), 'checkpoint-recreated', /now at second 9007199254740991/);
+  });
+
+  it('needs a bitmap that is there and whole', () => {
+    const broken = { ...checkpoint, disks: [{ name: 'vda', bitmap: 'c1', dirtyBytes: undefined }] };
+    expectFull(trust({ checkpoint: broken }), 'bitmap-unusable', /missing or inconsistent/);
+    const elsewhere = { ...checkpoint, disks: [{ name: 'vdb', bitmap: 'c1', dirtyBytes: 0 }] };
+    expectFull(trust({ checkpoint: elsewhere }), 'bitmap-unusable', /missing or inconsistent/);
+    expectFull(
+      trust({ bitmaps: [{ ...bitmap, isInconsistent: true }] }),
+      'bitmap-unusable',
+      /is inconsistent/,
+    );
+    expectFull(trust({ bitmaps: [{ ...bitmap, isRecording: false }] }), 'bitmap-unusable', /does not record/);
+  });
+
+  it('does not hold against a disk what is wrong with the bitmap of another, or with another bitmap', () => {
+    const bitmaps = [
+      bitmap,
+      { ...bitmap, image: '/i/vdb.qcow2', isInconsistent: true, imageSize: MIB },
+      { ...bitmap, name: 'c0', isRecording: false },
+    ];
+    expect(trust({ bitmaps }).reading.mode).toBe('incremental');
+  });
+
+  it('lets the bitmap of a backing image be at rest', () => {
+    const bitmaps = [
+      { ...bitmap, image: '/i/snap.qcow2' },
+      { ...bitmap, isRecording: false },
+    ];
+    const snapshot = disk({ chain: ['/i/snap.qcow2', '/i/vda.qcow2'] });
+    expect(trust({ disk: snapshot, bitmaps }).reading.mode).toBe('incremental');
+  });
+
+  it('sees in advance that bitmaps of two sizes cannot be put together', () => {
+    const bitmaps = [{ ...bitmap, image: '/i/snap.qcow2', imageSize: 49 * MIB }, bitmap];
+    const snapshot = disk({ chain: ['/i/snap.qcow2', '/i/vda.qcow2'] });
+    expectFull(trust({ disk: snapshot, bitmaps }), 'bitmap-refused', /sizes of 51380224 and 50331648 bytes/);
+  });
+
+  it('doubts what lies beyond the smallest size, from the beginning of the largest cluster it may be in', () => {
+    const shrunk = { ...earlier, smallestSize: 24 * MIB + 512 };
+    expect(trust({ earlier: shrunk }).doubtful).toEqual([{ offset: 24 * MIB, length: 24 * MIB }]);
+    expect(trust({ earlier: { ...earlier, smallestSize: 3 * MIB } }).doubtful).toEqual([
+      { offset: 2 * MIB, length: 46 * MIB },
+    ]);
+    expect(trust({ disk: disk({ size: 40 * MIB }) }).doubtful, 'smaller than ever').toEqual([]);
+    const [beyond] = trust({ disk: disk({ size: undefined }) }).doubtful;
+    expect((beyond?.offset ?? 0) + (beyond?.length ?? 0), 'to the end').toBe(Number.MAX_SAFE_INTEGER);
+  });
+
+  it('doubts the last clean cluster of an image that is or was backed by another', () => {
+    const backed = disk({ chain: ['/i/vda.qcow2', '/i/base.qcow2'] });
+    expect(trust({ disk: backed }).lastCleanCluster).toBe(2 * MIB);
+    expect(trust({ earlier: { ...earlier, wasBacked: true } }).lastCleanCluster).toBe(2 * MIB);
+  });
+
+  it('shows no control characters of a peer', () => {
+    const { reading } = trust({ disk: disk({ chain: ['/i/\u001b[31m\u202e.qcow2'] }) });
+    expect(JSON.stringify(reading)).not.toMatch(/u001b|\u202e/);
+  });
+});

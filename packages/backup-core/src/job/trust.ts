@@ -1,0 +1,122 @@
+import type { CheckpointFacts, DiskFacts, ImageBitmap } from '../ports/domain.ts';
+import type { ByteRange } from '../transfer/layout.ts';
+import type { DiskReading, EarlierDisk, FullReason } from '../words/disk-answers.ts';
+import { shown } from '../words/peer-names.ts';
+
+/** All that is known about how far a disk's bitmap can be believed. */
+export interface Evidence {
+  readonly disk: DiskFacts;
+  /** What the bitmap is measured against; undefined: there is no earlier point of this disk. */
+  readonly earlier: EarlierDisk | undefined;
+  /** What the hypervisor knows of the earlier point's checkpoint; null: nothing. */
+  readonly checkpoint: CheckpointFacts | null;
+  /** The bitmaps in the images of the domain, as far as they could be seen. */
+  readonly bitmaps: readonly ImageBitmap[];
+}
+
+/** What a bitmap may be believed for. */
+export interface Trust {
+  readonly reading: DiskReading;
+  /** Of an incremental: what is read whatever the bitmap says, in order. */
+  readonly doubtful: readonly ByteRange[];
+  /** Of an incremental: see `LayoutOptions.lastCleanCluster`. */
+  readonly lastCleanCluster: number | undefined;
+  /** Bytes dirty, of an incremental. */
+  readonly dirtyBytes: number | undefined;
+}
+
+/** The largest cluster of a qcow2 image. */
+const LARGEST_CLUSTER: number = 2 * 1024 * 1024;
+
+/**
+ * Decides what a disk's dirty bitmap may be believed for. A bitmap is evidence, not proof: it is bound to a name,
+ * and what bears the name may be another image, another checkpoint, or a bitmap that has missed something.
+ *
+ * What is compared is the image and not the target, because a bitmap of the same name is in every image that was
+ * backed up together with this one.
+ */
+export function trustBitmap(evidence: Evidence): Trust {
+  const { disk, earlier, checkpoint, bitmaps } = evidence;
+  if (earlier === undefined) return inFull('first', `there is no earlier point of disk ${disk.name}`);
+  const name = shown(earlier.checkpoint);
+  if (earlier.image !== undefined && !disk.chain.includes(earlier.image))
+    return inFull(
+      'image-changed',
+      `disk ${disk.name} was ${shown(earlier.image)}, which is neither its image now, ${shown(disk.chain[0] ?? 'none')}, nor among those that back it`,
+    );
+  if (checkpoint === null)
+    return inFull(
+      'checkpoint-missing',
+      `the hypervisor does not know checkpoint ${name} of disk ${disk.name}`,
+    );
+  if (earlier.creationTime !== undefined && earlier.creationTime !== checkpoint.creationTime)
+    return inFull(
+      'checkpoint-recreated',
+      `checkpoint ${name} was made at ${time(earlier.creationTime)}, and the one of that name now at ${time(checkpoint.creationTime)}`,
+    );
+  const tracked = checkpoint.disks.find((each) => each.name === disk.name);
+  if (tracked?.dirtyBytes === undefined)
+    return inFull(
+      'bitmap-unusable',
+      `the bitmap of checkpoint ${name} on disk ${disk.name} is missing or inconsistent`,
+    );
+  const flaw = flawOf(
+    disk,
+    bitmaps.filter((bitmap) => bitmap.name === tracked.bitmap && disk.chain.includes(bitmap.image)),
+  );
+  if (flaw !== undefined)
+    return inFull(flaw.reason, `the bitmap of checkpoint ${name} on disk ${disk.name} ${flaw.what}`);
+  return {
+    reading: { mode: 'incremental', checkpoint: earlier.checkpoint },
+    doubtful: beyondSmallest(disk, earlier),
+    // Growing an image over one that backs it writes zeroes into the rest of its last cluster, past the bitmap.
+    lastCleanCluster: disk.chain.length > 1 || earlier.wasBacked === true ? LARGEST_CLUSTER : undefined,
+    dirtyBytes: tracked.dirtyBytes,
+  };
+}
+
+/** A disk that is read in full. */
+export function inFull(reason: FullReason, message: string): Trust {
+  return {
+    reading: { mode: 'full', reason, message },
+    doubtful: [],
+    lastCleanCluster: undefined,
+    dirtyBytes: undefined,
+  };
+}
+
+interface Flaw {
+  readonly reason: FullReason;
+  readonly what: string;
+}
+
+/** What is wrong with the bitmaps of one name in a chain of images, as far as it shows in them. */
+function flawOf(disk: DiskFacts, bitmaps: readonly ImageBitmap[]): Flaw | undefined {
+  if (bitmaps.some((bitmap) => bitmap.isInconsistent))
+    return { reason: 'bitmap-unusable', what: 'is inconsistent' };
+  if (bitmaps.some((bitmap) => bitmap.image === disk.chain[0] && !bitmap.isRecording))
+    return { reason: 'bitmap-unusable', what: 'does not record' };
+  // The hypervisor would refuse the whole job.
+  const sizes = new Set(bitmaps.map(({ imageSize }) => imageSize).filter((size) => size !== undefined));
+  if (sizes.size > 1)
+    return {
+      reason: 'bitmap-refused',
+      what: `cannot be put together: its images have sizes of ${[...sizes].join(' and ')} bytes`,
+    };
+  return undefined;
+}
+
+/**
+ * What lies beyond the smallest size: there a bitmap has forgotten what it knew. From the beginning of the cluster
+ * in which the disk ended, the rest of which is changed by growing.
+ */
+function beyondSmallest({ size = Infinity }: DiskFacts, { smallestSize }: EarlierDisk): readonly ByteRange[] {
+  if (smallestSize === undefined || smallestSize >= size) return [];
+  const offset = smallestSize - (smallestSize % LARGEST_CLUSTER);
+  return [{ offset, length: Math.min(size, Number.MAX_SAFE_INTEGER) - offset }];
+}
+
+function time(seconds: number): string {
+  const date = new Date(seconds * 1000);
+  return Number.isNaN(date.getTime()) ? `second ${seconds}` : date.toISOString();
+}
