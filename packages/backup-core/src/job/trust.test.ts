@@ -93,7 +93,7 @@ describe('trustBitmap', () => {
     const broken = { ...checkpoint, disks: [{ name: 'vda', bitmap: 'c1', dirtyBytes: undefined }] };
     expectFull(trust({ checkpoint: broken }), 'bitmap-unusable', /missing or inconsistent/);
     const elsewhere = { ...checkpoint, disks: [{ name: 'vdb', bitmap: 'c1', dirtyBytes: 0 }] };
-    expectFull(trust({ checkpoint: elsewhere }), 'bitmap-unusable', /missing or inconsistent/);
+    expectFull(trust({ checkpoint: elsewhere }), 'bitmap-unusable', /is missing$/);
     expectFull(
       trust({ bitmaps: [{ ...bitmap, isInconsistent: true }] }),
       'bitmap-unusable',
@@ -124,6 +124,21 @@ describe('trustBitmap', () => {
     const bitmaps = [{ ...bitmap, image: '/i/snap.qcow2', imageSize: 49 * MIB }, bitmap];
     const snapshot = disk({ chain: ['/i/snap.qcow2', '/i/vda.qcow2'] });
     expectFull(trust({ disk: snapshot, bitmaps }), 'bitmap-refused', /sizes of 51380224 and 50331648 bytes/);
+  });
+
+  it('looks into the images where the hypervisor failed on another disk', () => {
+    const disks = [{ name: 'vda', bitmap: 'c1', dirtyBytes: undefined }];
+    const silent = { ...checkpoint, disks, sizesRefused: 'of different sizes' };
+    expect(trust({ checkpoint: silent })).toMatchObject({
+      reading: { mode: 'incremental' },
+      dirtyBytes: 65536,
+    });
+    expectFull(trust({ checkpoint: silent, bitmaps: [] }), 'bitmap-refused', /used: of different sizes/);
+    expectFull(
+      trust({ checkpoint: silent, bitmaps: [{ ...bitmap, isInconsistent: true }] }),
+      'bitmap-unusable',
+      /is inconsistent/,
+    );
   });
 
   it('doubts what lies beyond the smallest size, from the beginning of the largest cluster it may be in', () => {

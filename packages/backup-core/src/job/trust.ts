@@ -54,24 +54,25 @@ export function trustBitmap(evidence: Evidence): Trust {
       'checkpoint-recreated',
       `checkpoint ${name} was made at ${time(earlier.creationTime)}, and the one of that name now at ${time(checkpoint.creationTime)}`,
     );
+  const about = `the bitmap of checkpoint ${name} on disk ${disk.name}`;
   const tracked = checkpoint.disks.find((each) => each.name === disk.name);
-  if (tracked?.dirtyBytes === undefined)
-    return inFull(
-      'bitmap-unusable',
-      `the bitmap of checkpoint ${name} on disk ${disk.name} is missing or inconsistent`,
-    );
-  const flaw = flawOf(
-    disk,
-    bitmaps.filter((bitmap) => bitmap.name === tracked.bitmap && disk.chain.includes(bitmap.image)),
+  if (tracked === undefined) return inFull('bitmap-unusable', `${about} is missing`);
+  const inChain = bitmaps.filter(
+    (bitmap) => bitmap.name === tracked.bitmap && disk.chain.includes(bitmap.image),
   );
-  if (flaw !== undefined)
-    return inFull(flaw.reason, `the bitmap of checkpoint ${name} on disk ${disk.name} ${flaw.what}`);
+  const flaw = flawOf(disk, inChain);
+  if (flaw !== undefined) return inFull(flaw.reason, `${about} ${flaw.what}`);
+  const dirtyBytes = tracked.dirtyBytes ?? seenDirty(disk, inChain, checkpoint.sizesRefused);
+  if (dirtyBytes === undefined)
+    return checkpoint.sizesRefused === undefined
+      ? inFull('bitmap-unusable', `${about} is missing or inconsistent`)
+      : inFull('bitmap-refused', `${about} cannot be used: ${shown(checkpoint.sizesRefused)}`);
   return {
     reading: { mode: 'incremental', checkpoint: earlier.checkpoint },
     doubtful: beyondSmallest(disk, earlier),
     // Growing an image over one that backs it writes zeroes into the rest of its last cluster, past the bitmap.
     lastCleanCluster: disk.chain.length > 1 || earlier.wasBacked === true ? LARGEST_CLUSTER : undefined,
-    dirtyBytes: tracked.dirtyBytes,
+    dirtyBytes,
   };
 }
 
@@ -104,6 +105,17 @@ function flawOf(disk: DiskFacts, bitmaps: readonly ImageBitmap[]): Flaw | undefi
       what: `cannot be put together: its images have sizes of ${[...sizes].join(' and ')} bytes`,
     };
   return undefined;
+}
+
+/** What the images themselves show, where the hypervisor told nothing because of another disk. */
+function seenDirty(
+  disk: DiskFacts,
+  bitmaps: readonly ImageBitmap[],
+  sizesRefused: string | undefined,
+): number | undefined {
+  const isInUse = bitmaps.some((bitmap) => bitmap.image === disk.chain[0]);
+  if (sizesRefused === undefined || !isInUse) return undefined;
+  return bitmaps.reduce((bytes, bitmap) => bytes + bitmap.dirtyBytes, 0);
 }
 
 /**

@@ -139,9 +139,14 @@ export interface CheckpointFacts {
   readonly disks: readonly {
     readonly name: string;
     readonly bitmap: string;
-    /** Bytes dirty since; undefined: the bitmap is missing or inconsistent. */
+    /** Bytes dirty since; undefined: the bitmap is missing or inconsistent, or see `sizesRefused`. */
     readonly dirtyBytes: number | undefined;
   }[];
+  /**
+   * What the hypervisor answered where it told nothing about any disk's bitmap, because it failed on one of them.
+   * libvirt does where an image and its snapshot differ in size.
+   */
+  readonly sizesRefused?: string | undefined;
 }
 
 /** The bitmaps that are in the images of a running domain, whether or not a checkpoint stands for them. */
