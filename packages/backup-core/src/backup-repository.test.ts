@@ -184,9 +184,7 @@ describe('modes', () => {
   it('demotes just the disk whose bitmap is broken', async () => {
     domain.addDisk('vdb', Buffer.alloc(10 * CLUSTER, 7));
     const first = (await repository.backup(domain)).point;
-    const bitmap = domain.checkpoints.get(first.checkpoint)?.get('vdb');
-    if (bitmap === undefined) throw new Error('no bitmap');
-    bitmap.healthy = false;
+    domain.breakBitmap('vdb', first.checkpoint);
     domain.write('vdb', 0, Buffer.alloc(CLUSTER));
     expect(await failure(repository.backup(domain, { mode: 'incremental' }))).toBeInstanceOf(BackupPlanError);
     const { point } = await repository.backup(domain);
@@ -300,10 +298,8 @@ describe('what a crash left is removed by the next backup', () => {
   it('a running job of this repository with its checkpoint, and a half-written point', async () => {
     const { point } = await repository.backup(domain);
     const name = `tsbackup-${repository.id}-01ARZ3NDEKTSV4RRFFQ69G5FAV`;
-    await domain.beginBackup(
-      `<domainbackup><server socket='/s/${name}.sock'/><disks><disk name='vda'/></disks></domainbackup>`,
-      `<domaincheckpoint><name>${name}</name><disks/></domaincheckpoint>`,
-    );
+    domain.addCheckpoint(name, 'vda');
+    domain.job = { mode: 'pull', socket: `/s/${name}.sock`, disks: [], exports: new Map() };
     const left = join(
       repository.path,
       'domains',
@@ -319,9 +315,9 @@ describe('what a crash left is removed by the next backup', () => {
   });
 
   it("but never somebody else's job or checkpoint", async () => {
-    domain.checkpoints.set('theirs', new Map());
-    await domain.beginBackup(`<domainbackup><server socket='/s/theirs.sock'/></domainbackup>`, undefined);
-    const theirs = domain.job;
+    domain.addCheckpoint('theirs');
+    const theirs = { mode: 'pull' as const, socket: '/s/theirs.sock', disks: [], exports: new Map() };
+    domain.job = theirs;
     expect(await failure(repository.backup(domain))).toBeInstanceOf(BackupPlanError);
     expect(domain.job).toBe(theirs);
     domain.job = undefined;

@@ -2,10 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { access, constants, mkdir, readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { hypervisorDomain, type LibvirtDomainHandle } from './adapters/libvirt/domain.ts';
+import { localJobFiles } from './adapters/folder/job-files.ts';
 import { openNbdExport } from './adapters/nbd/open-export.ts';
 import { DamagedError, messageOf, RepositoryError } from './words/errors.ts';
 import type { OpenExport } from './ports/block-source.ts';
-import type { HypervisorDomain } from './ports/hypervisor-domain.ts';
+import type { HypervisorDomain } from './ports/domain.ts';
 import { createRawFile } from './adapters/folder/raw-file.ts';
 import { DomainStore } from './repository/domain-store.ts';
 import { readIfPresent, replaceFile } from './adapters/folder/durable.ts';
@@ -102,7 +103,8 @@ export class BackupRepository {
         },
       );
     }
-    return takeBackup({ store, owner: this.id, domain: target, openExport: this.#openExport }, options);
+    const tools = { openExport: this.#openExport, files: localJobFiles };
+    return takeBackup({ store, owner: this.id, domain: target, tools }, options);
   }
 
   /** The points of one domain or of all, oldest first. @throws DamagedError if one is missing or damaged */

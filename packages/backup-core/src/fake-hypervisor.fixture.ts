@@ -1,12 +1,31 @@
-import type {
-  BlockSource,
-  ExportAddress,
-  OpenExport,
-  StatusExtent,
-  StatusReply,
+import {
+  type BlockSource,
+  type ExportAddress,
+  type OpenExport,
+  SourceError,
+  type StatusExtent,
+  type StatusReply,
 } from './ports/block-source.ts';
-import type { HypervisorDomain } from './ports/hypervisor-domain.ts';
-import { attribute, child, children, parseXml } from './adapters/libvirt/xml/xml.ts';
+import type {
+  CheckpointFacts,
+  CheckpointSpec,
+  DiskFacts,
+  DomainFacts,
+  HypervisorDomain,
+  ImageBitmap,
+  JobSpec,
+  RunningJob,
+} from './ports/domain.ts';
+import type { JobFiles } from './ports/job-files.ts';
+import { HypervisorError } from './words/errors.ts';
+import {
+  type CheckpointName,
+  checkpointName,
+  type DiskName,
+  diskName,
+  type DomainUuid,
+  domainUuid,
+} from './words/peer-names.ts';
 
 /** Granularity of the fake's bitmaps and allocation. */
 export const CLUSTER = 512;
@@ -17,12 +36,19 @@ interface Bitmap {
 }
 
 export interface FakeDisk {
-  readonly format: string;
   content: Buffer;
+  /** What differs from a qcow2 image in `/images`. */
+  facts: Partial<DiskFacts>;
+  /** In its image: they stay when a checkpoint is forgotten. */
+  readonly bitmaps: Map<string, Bitmap>;
 }
 
-interface FakeJob {
-  readonly xml: string;
+interface FakeCheckpoint {
+  creationTime: number;
+  readonly disks: readonly { readonly name: string; readonly bitmap: string }[];
+}
+
+interface FakeJob extends RunningJob {
   readonly exports: ReadonlyMap<string, FakeExport>;
 }
 
@@ -31,118 +57,182 @@ interface FakeExport {
   readonly dirty: ReadonlySet<number> | undefined;
 }
 
+/** Removes nothing, knows nothing. */
+export const noFiles: JobFiles = {
+  describe: (path) => Promise.resolve(path),
+  remove: () => Promise.resolve(),
+};
+
+function required<T>(value: T | undefined, what: string): T {
+  if (value === undefined) throw new Error(what);
+  return value;
+}
+
 /** A virtual machine in memory that tracks what is dirty since each checkpoint, as libvirt and QEMU do. */
 export class FakeHypervisor implements HypervisorDomain {
   readonly name = 'fake';
-  readonly uuid = '11111111-2222-3333-4444-555555555555';
+  readonly uuid: DomainUuid = required(domainUuid('11111111-2222-3333-4444-555555555555'), 'no UUID');
   readonly disks = new Map<string, FakeDisk>();
-  readonly checkpoints = new Map<string, Map<string, Bitmap>>();
+  readonly checkpoints = new Map<string, FakeCheckpoint>();
   /** What was called, in order. */
   readonly calls: string[] = [];
-  /** Extra `<disk>` elements of the domain. */
-  extraDisksXml = '';
+  /** Further disks of the domain, such as a CD-ROM. */
+  readonly extraDisks: DiskFacts[] = [];
   active = true;
   job: FakeJob | undefined;
   /** Thrown by the next call of that name. */
   readonly failures = new Map<string, Error>();
   /** Changes what a source does, for faults. */
   wrapSource: (source: BlockSource) => BlockSource = (source) => source;
+  #clock = 1_700_000_000;
 
-  addDisk(name: string, content: Buffer, format = 'qcow2'): void {
-    this.disks.set(name, { format, content });
+  addDisk(name: string, content: Buffer, facts: Partial<DiskFacts> = {}): void {
+    this.disks.set(name, { content, facts, bitmaps: new Map() });
   }
 
   /** A write of the guest. */
   write(disk: string, offset: number, bytes: Buffer): void {
-    const { content } = this.#disk(disk);
+    const { content, bitmaps } = this.#disk(disk);
     bytes.copy(content, offset);
-    for (const bitmaps of this.checkpoints.values())
-      for (let at = offset - (offset % CLUSTER); at < offset + bytes.length; at += CLUSTER)
-        bitmaps.get(disk)?.dirty.add(at);
+    for (const { dirty } of bitmaps.values())
+      for (let at = offset - (offset % CLUSTER); at < offset + bytes.length; at += CLUSTER) dirty.add(at);
   }
 
-  readonly openExport: OpenExport = ({ exportName }: ExportAddress, { metaContexts }) => {
+  /** A checkpoint as somebody else makes it. */
+  addCheckpoint(name: string, ...disks: readonly string[]): void {
+    for (const disk of disks) this.#disk(disk).bitmaps.set(name, { dirty: new Set(), healthy: true });
+    this.checkpoints.set(name, {
+      creationTime: this.#clock++,
+      disks: disks.map((disk) => ({ name: disk, bitmap: name })),
+    });
+  }
+
+  /** What a crash of QEMU does to a bitmap. */
+  breakBitmap(disk: string, name: string): void {
+    required(this.#disk(disk).bitmaps.get(name), `no bitmap ${name}`).healthy = false;
+  }
+
+  readonly openExport: OpenExport = async ({ exportName }: ExportAddress, { metaContexts, signal }) => {
     this.#call('openExport');
+    signal?.throwIfAborted();
     const shown = this.job?.exports.get(exportName);
-    if (shown === undefined) return Promise.reject(new Error(`no export ${exportName}`));
+    if (shown === undefined) throw new SourceError('absent', `no export ${exportName}`);
     return Promise.resolve(this.wrapSource(fakeSource(shown, metaContexts)));
   };
 
-  isActive(): Promise<boolean> {
-    return Promise.resolve(this.active);
+  describe(): Promise<DomainFacts> {
+    const disks = [...this.disks].map(([name, { facts, content }]): DiskFacts => {
+      const path = `/images/${name}.img`;
+      return {
+        name: this.#name(name),
+        device: 'disk',
+        format: 'qcow2',
+        source: { type: 'file', path },
+        chain: [path],
+        size: content.length,
+        isReadOnly: false,
+        isShareable: false,
+        isTransient: false,
+        isEncrypted: false,
+        ...facts,
+      };
+    });
+    return Promise.resolve({
+      isActive: this.active,
+      isPersistent: true,
+      disks: [...disks, ...this.extraDisks],
+      definition: { live: '<domain/>', inactive: '<domain/>' },
+      versions: { libvirt: '9.0.0', hypervisor: '7.2.22' },
+    });
   }
 
-  domainXml(): Promise<string> {
-    const disks = [...this.disks].map(
-      ([name, { format }]) =>
-        `<disk type='file' device='disk'><driver name='qemu' type='${format}'/><source file='/images/${name}.img'/><target dev='${name}'/></disk>`,
-    );
-    return Promise.resolve(`<domain><devices>${disks.join('')}${this.extraDisksXml}</devices></domain>`);
-  }
-
-  beginBackup(backupXml: string, checkpointXml: string | undefined): Promise<void> {
+  async beginBackup({ socket, disks, checkpoint }: JobSpec): Promise<void> {
     this.#call('beginBackup');
     const exports = new Map<string, FakeExport>();
-    for (const disk of children(child(parseXml(backupXml, 'domainbackup'), 'disks') ?? {}, 'disk')) {
-      const name = attribute(disk, 'name') ?? '';
-      const parent = attribute(disk, 'incremental');
-      const bitmap = parent === undefined ? undefined : this.checkpoints.get(parent)?.get(name);
-      if (parent !== undefined && bitmap?.healthy !== true) return Promise.reject(new Error('inconsistent'));
-      const content = Buffer.from(this.#disk(name).content);
-      exports.set(attribute(disk, 'exportname') ?? name, { content, dirty: bitmap && new Set(bitmap.dirty) });
+    for (const { name, exportName, incremental } of disks) {
+      const { content, bitmaps } = this.#disk(name);
+      const bitmap = incremental && bitmaps.get(incremental.checkpoint);
+      if (incremental !== undefined && bitmap?.healthy !== true)
+        throw new HypervisorError('bitmap', `missing or broken bitmap for disk '${name}'`, { disk: name });
+      exports.set(exportName, { content: Buffer.from(content), dirty: bitmap && new Set(bitmap.dirty) });
     }
-    if (checkpointXml !== undefined) this.#createCheckpoint(checkpointXml);
-    this.job = { xml: backupXml, exports };
+    if (checkpoint !== null) this.addCheckpoint(checkpoint.name, ...checkpoint.tracked);
+    this.job = { mode: 'pull', socket, disks, exports };
     return Promise.resolve();
   }
 
-  backupXml(): Promise<string | null> {
-    return Promise.resolve(this.job?.xml ?? null);
+  runningJob(): Promise<RunningJob | null> {
+    return Promise.resolve(this.job ?? null);
   }
 
-  abortJob(): Promise<void> {
+  async abortJob(): Promise<void> {
     this.#call('abortJob');
     this.job = undefined;
     return Promise.resolve();
   }
 
-  checkpointNames(): Promise<readonly string[]> {
-    return Promise.resolve([...this.checkpoints.keys()]);
+  checkpointNames(): Promise<readonly CheckpointName[]> {
+    return Promise.resolve([...this.checkpoints.keys()].flatMap((name) => checkpointName(name) ?? []));
   }
 
-  checkpointXml(name: string): Promise<string | null> {
-    const bitmaps = this.checkpoints.get(name);
-    if (bitmaps === undefined) return Promise.resolve(null);
-    const disks = [...bitmaps].map(([disk, { dirty, healthy }]) => {
-      const size = healthy ? ` size='${dirty.size * CLUSTER}'` : '';
-      return `<disk name='${disk}' checkpoint='bitmap' bitmap='${name}'${size}/>`;
+  checkpoint(name: string): Promise<CheckpointFacts | null> {
+    const checkpoint = this.checkpoints.get(name);
+    if (checkpoint === undefined) return Promise.resolve(null);
+    const disks = checkpoint.disks.map((each) => {
+      const bitmap = this.disks.get(each.name)?.bitmaps.get(each.bitmap);
+      return { ...each, dirtyBytes: bitmap?.healthy === true ? bitmap.dirty.size * CLUSTER : undefined };
     });
-    return Promise.resolve(
-      `<domaincheckpoint><name>${name}</name><disks>${disks.join('')}</disks></domaincheckpoint>`,
-    );
+    return Promise.resolve({ name, creationTime: checkpoint.creationTime, disks });
   }
 
-  deleteCheckpoint(name: string): Promise<void> {
+  async redefineCheckpoint({ name, creationTime, disks }: CheckpointSpec): Promise<void> {
+    this.#call('redefineCheckpoint');
+    for (const each of disks)
+      if (this.#disk(each.name).bitmaps.get(each.bitmap)?.healthy !== true)
+        throw new HypervisorError('bitmap', `no bitmap ${each.bitmap} on ${each.name}`, { disk: each.name });
+    this.checkpoints.set(name, { creationTime, disks });
+    return Promise.resolve();
+  }
+
+  async deleteCheckpoint(name: string): Promise<void> {
     this.#call('deleteCheckpoint');
+    for (const each of this.checkpoints.get(name)?.disks ?? [])
+      this.disks.get(each.name)?.bitmaps.delete(each.bitmap);
     this.checkpoints.delete(name);
     return Promise.resolve();
   }
 
-  #createCheckpoint(xml: string): void {
-    const checkpoint = parseXml(xml, 'domaincheckpoint');
-    const bitmaps = new Map<string, Bitmap>();
-    for (const disk of children(child(checkpoint, 'disks') ?? {}, 'disk'))
-      if (attribute(disk, 'checkpoint') === 'bitmap')
-        bitmaps.set(attribute(disk, 'name') ?? '', { dirty: new Set(), healthy: true });
-    const name = child(checkpoint, 'name')?.['#text'];
-    if (typeof name !== 'string') throw new Error('a checkpoint without name');
-    this.checkpoints.set(name, bitmaps);
+  imageBitmaps(): Promise<readonly ImageBitmap[]> {
+    if (!this.active) return Promise.resolve([]);
+    const bitmaps = [...this.disks].flatMap(([disk, { bitmaps: all, facts, content }]) =>
+      [...all].map(([name, { dirty, healthy }]) => ({
+        node: `node-${disk}`,
+        image: facts.chain?.[0] ?? `/images/${disk}.img`,
+        imageSize: content.length,
+        name,
+        dirtyBytes: dirty.size * CLUSTER,
+        granularity: CLUSTER,
+        isRecording: healthy,
+        isBusy: false,
+        isPersistent: true,
+        isInconsistent: !healthy,
+      })),
+    );
+    return Promise.resolve(bitmaps);
+  }
+
+  async removeBitmap({ node, name }: { readonly node: string; readonly name: string }): Promise<void> {
+    this.#call('removeBitmap');
+    this.disks.get(node.replace(/^node-/, ''))?.bitmaps.delete(name);
+    return Promise.resolve();
+  }
+
+  #name(name: string): DiskName {
+    return required(diskName(name), `${name} is no target`);
   }
 
   #disk(name: string): FakeDisk {
-    const disk = this.disks.get(name);
-    if (disk === undefined) throw new Error(`no disk ${name}`);
-    return disk;
+    return required(this.disks.get(name), `no disk ${name}`);
   }
 
   #call(name: string): void {

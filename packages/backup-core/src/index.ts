@@ -35,17 +35,46 @@ export type {
   ExclusionReason,
   FullReason,
 } from './words/disk-answers.ts';
-export { type PullBackup, type PullBackupOptions } from './job/pull/pull-backup.ts';
-export type { PullBackupDisk } from './job/pull/pull-backup-disk.ts';
+export type { CompleteOptions, PullBackup, PullBackupOptions } from './job/pull/pull-backup.ts';
+export type { PullBackupDisk, RangeOptions } from './job/pull/pull-backup-disk.ts';
 export type {
-  BlockSource,
-  ExportAddress,
-  OpenExport,
-  ReadRequestOptions,
-  StatusExtent,
-  StatusReply,
+  BegunJob,
+  CommittedJob,
+  EndedJob,
+  JobRecord,
+  PlannedJob,
+  TransferringJob,
+} from './job/job-record.ts';
+export type { DiskMessage, JobMessage } from './diagnostics.ts';
+export type { CheckpointName, DiskName, DomainUuid } from './words/peer-names.ts';
+export {
+  type BlockSource,
+  type ExportAddress,
+  type OpenExport,
+  type OpenExportOptions,
+  type ReadRequestOptions,
+  SourceError,
+  type SourceReason,
+  type StatusExtent,
+  type StatusReply,
 } from './ports/block-source.ts';
-export type { HypervisorDomain } from './ports/hypervisor-domain.ts';
+export type {
+  BitmapPort,
+  CallOptions,
+  CheckpointFacts,
+  CheckpointPort,
+  CheckpointSpec,
+  DiskFacts,
+  DiskSource,
+  DomainFacts,
+  DomainFactsPort,
+  HypervisorDomain,
+  ImageBitmap,
+  JobDiskSpec,
+  JobPort,
+  JobSpec,
+  RunningJob,
+} from './ports/domain.ts';
 export type { Point, StoredDisk } from './repository/manifest.ts';
 export {
   BackupRepository,

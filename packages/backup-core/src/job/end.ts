@@ -1,55 +1,105 @@
-import { rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { HypervisorDomain } from '../ports/hypervisor-domain.ts';
-import { parseDomainBackup } from '../adapters/libvirt/xml/domain-backup.ts';
+import type { CallOptions, HypervisorDomain } from '../ports/domain.ts';
+import type { JobFiles } from '../ports/job-files.ts';
+import { messageOf } from '../words/errors.ts';
 
 const POLL_MS = 20;
-const JOB_GONE_TIMEOUT_MS = 30_000;
+/** What has not ended by then will not. */
+const END_LIMIT_MS = 30_000;
+/** How long an abort waits for what is usually done in a fraction of that. */
+const ABORT_GRACE_MS = 200;
 
 /** What has to go when a job ends. */
 export interface JobRemains {
   /** Recognises the job: nobody else's is ever ended. */
   readonly socket: string;
   /** Also dropped, if given. */
-  readonly checkpoint?: string;
+  readonly checkpoint?: string | undefined;
+}
+
+/** For `endJob`. */
+export interface EndOptions {
+  /** Once it is aborted only a moment is waited for: what is still to be done then goes on by itself. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds for all of it; default 30,000. */
+  readonly limitMs?: number | undefined;
 }
 
 /**
- * Ends a job and waits until it is gone, then drops the checkpoint and what it left of its socket. Each step
- * is tried, whatever became of the others.
+ * Ends a job and waits until it is gone, then drops the checkpoint and what it left of its socket. Each step is
+ * tried, whatever became of the others. Never rejects, and never takes longer than the limit.
  *
  * @returns what failed
  */
-export async function endJob(domain: HypervisorDomain, { socket, checkpoint }: JobRemains): Promise<Error[]> {
-  const errors: Error[] = [];
-  const attempt = async (step: () => Promise<void>): Promise<void> => {
-    try {
-      await step();
-    } catch (error) {
-      errors.push(error instanceof Error ? error : new Error(String(error)));
-    }
-  };
-  await attempt(() => abortAndWait(domain, socket));
-  if (checkpoint !== undefined) await attempt(() => domain.deleteCheckpoint(checkpoint));
-  // QEMU removes it, unless it was killed. On another host there is nothing by that name here.
-  await attempt(() => rm(socket, { force: true }));
-  return errors;
-}
-
-async function abortAndWait(domain: HypervisorDomain, socket: string): Promise<void> {
-  if (!(await isRunning(domain, socket))) return;
-  await domain.abortJob();
-  const deadline = Date.now() + JOB_GONE_TIMEOUT_MS;
-  while (await isRunning(domain, socket)) {
-    if (Date.now() > deadline)
-      throw new Error(
-        `the backup job of domain ${domain.name} is still there ${JOB_GONE_TIMEOUT_MS} ms after it was aborted`,
-      );
-    await delay(POLL_MS);
+export async function endJob(
+  domain: HypervisorDomain,
+  files: JobFiles,
+  remains: JobRemains,
+  { signal, limitMs = END_LIMIT_MS }: EndOptions = {},
+): Promise<readonly Error[]> {
+  const ended = end(domain, files, remains, limitMs);
+  if (signal === undefined) return ended;
+  const settled = new AbortController();
+  try {
+    return await Promise.race([ended, afterAbort(domain, signal, settled.signal)]);
+  } finally {
+    settled.abort();
   }
 }
 
-async function isRunning(domain: HypervisorDomain, socket: string): Promise<boolean> {
-  const xml = await domain.backupXml();
-  return xml !== null && parseDomainBackup(xml).socket === socket;
+async function end(
+  domain: HypervisorDomain,
+  files: JobFiles,
+  { socket, checkpoint }: JobRemains,
+  limitMs: number,
+): Promise<readonly Error[]> {
+  const deadline = AbortSignal.timeout(limitMs);
+  const errors: Error[] = [];
+  const attempt = async (what: string, step: (options: CallOptions) => Promise<void>): Promise<void> => {
+    try {
+      await step({ signal: deadline });
+    } catch (error) {
+      const late = deadline.aborted && error === deadline.reason;
+      const message = late ? `${what}, within ${limitMs} ms` : messageOf(error);
+      errors.push(error instanceof Error && !late ? error : new Error(message, { cause: error }));
+    }
+  };
+  await attempt(`the backup job of domain ${domain.name} does not end`, (options) =>
+    abortAndWait(domain, socket, options),
+  );
+  if (checkpoint !== undefined)
+    await attempt(`checkpoint ${checkpoint} of domain ${domain.name} cannot be deleted`, (options) =>
+      domain.deleteCheckpoint(checkpoint, options),
+    );
+  // QEMU removes it, unless it was killed. On another host there is nothing by that name here.
+  await attempt(`the socket ${socket} cannot be removed`, () => files.remove(socket));
+  return errors;
+}
+
+async function afterAbort(
+  domain: HypervisorDomain,
+  signal: AbortSignal,
+  settled: AbortSignal,
+): Promise<readonly Error[]> {
+  if (!signal.aborted)
+    await new Promise((resolve) => {
+      signal.addEventListener('abort', resolve, { once: true, signal: settled });
+    });
+  await delay(ABORT_GRACE_MS, undefined, { signal: settled }).catch(() => undefined); // it has ended: nobody waits
+  return [new Error(`the backup job of domain ${domain.name} is still being ended`)];
+}
+
+async function abortAndWait(domain: HypervisorDomain, socket: string, options: CallOptions): Promise<void> {
+  if (!(await isRunning(domain, socket, options))) return;
+  await domain.abortJob(options);
+  while (await isRunning(domain, socket, options)) await delay(POLL_MS, undefined, options as object);
+}
+
+/** Whether the domain's job is the one with that socket. */
+export async function isRunning(
+  domain: HypervisorDomain,
+  socket: string,
+  options: CallOptions = {},
+): Promise<boolean> {
+  return (await domain.runningJob(options))?.socket === socket;
 }

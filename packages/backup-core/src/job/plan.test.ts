@@ -154,7 +154,7 @@ describe('planJob reads', () => {
     const checkpoints = new Map([checkpoint('c1', 'vda')]);
     const given = plan(
       [vda, vdb],
-      { earlier: known, demote: true, refused: 'of different sizes' },
+      { earlier: known, demote: true, refused: new Map([['vda', 'of different sizes']]) },
       { checkpoints },
     );
     expect(readings(given)).toEqual(['vda full: bitmap-refused', 'vdb full: first']);

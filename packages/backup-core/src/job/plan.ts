@@ -28,8 +28,8 @@ export interface PlanOptions {
    * which there can be no bitmap is always backed up in full.
    */
   readonly demote?: boolean | undefined;
-  /** What the hypervisor said when it refused to use the bitmaps: whatever would use one is read in full. */
-  readonly refused?: string | undefined;
+  /** Disks whose bitmap the hypervisor refused to use, each with what it said: they are read in full. */
+  readonly refused?: ReadonlyMap<string, string> | undefined;
   /** Name of the checkpoint to create with the job; default: that of the job. null: create none. */
   readonly checkpoint?: string | null | undefined;
   /** Targets of the disks to back up, such as `vda`; default: every disk that its guest alone can change. */
@@ -204,10 +204,11 @@ function trustOf(disk: DiskFacts, { checkpoints, bitmaps }: PlanInput, options: 
   const earlier = options.earlier?.get(disk.name) ?? since;
   const checkpoint = earlier === undefined ? null : (checkpoints.get(earlier.checkpoint) ?? null);
   const trust = trustBitmap({ disk, earlier, checkpoint, bitmaps });
-  if (refused === undefined || trust.reading.mode === 'full') return trust;
+  const said = refused?.get(disk.name);
+  if (said === undefined || trust.reading.mode === 'full') return trust;
   return inFull(
     'bitmap-refused',
-    `the hypervisor cannot use the bitmap of disk ${disk.name}: ${shown(refused)}`,
+    `the hypervisor cannot use the bitmap of disk ${disk.name}: ${shown(said)}`,
   );
 }
 

@@ -20,7 +20,7 @@ export interface BlockSource {
   blockStatus(
     offset: number,
     length: number,
-    options?: { readonly signal?: AbortSignal },
+    options?: { readonly signal?: AbortSignal | undefined },
   ): Promise<StatusReply>;
   /** Says goodbye, within a bound. */
   close(): Promise<unknown>;
@@ -28,10 +28,11 @@ export interface BlockSource {
   destroy(reason?: Error): void;
 }
 
+/** For `BlockSource.read` and `readInto`. */
 export interface ReadRequestOptions {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** The range is known to hold data: one piece is wanted, and an error instead of a lost connection. */
-  readonly df?: boolean;
+  readonly df?: boolean | undefined;
 }
 
 /** Where a job's server offers one disk. */
@@ -41,8 +42,46 @@ export interface ExportAddress {
   readonly exportName: string;
 }
 
-/** Opens an export. The result has every context asked for, or the promise is rejected. */
-export type OpenExport = (
-  address: ExportAddress,
-  options: { readonly metaContexts: readonly string[]; readonly signal?: AbortSignal },
-) => Promise<BlockSource>;
+/** For `OpenExport`. */
+export interface OpenExportOptions {
+  readonly metaContexts: readonly string[];
+  /** The connection ends if an answer is due and nothing comes for so long; 0: never. Default: a minute. */
+  readonly idleTimeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Opens an export. The result has every context asked for, or the promise is rejected.
+ *
+ * @throws SourceError, as everything does that the result is asked for, or the signal's reason
+ */
+export type OpenExport = (address: ExportAddress, options: OpenExportOptions) => Promise<BlockSource>;
+
+/** What kept a source from being opened or read. */
+export type SourceReason =
+  /** Its socket may not be used. */
+  | 'denied'
+  /** There is no server, or it has no such export. */
+  | 'absent'
+  /** The server ended the connection. */
+  | 'closed'
+  /** It did not answer for longer than it may. */
+  | 'timeout'
+  /** It could not read its disk. */
+  | 'media'
+  /** Anything else: see `cause`. */
+  | 'failed';
+
+/** A source could not be opened or read. The job says what that means. */
+export class SourceError extends Error {
+  static {
+    this.prototype.name = 'SourceError';
+  }
+  readonly code = 'ERR_BACKUP_SOURCE';
+  readonly reason: SourceReason;
+
+  constructor(reason: SourceReason, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.reason = reason;
+  }
+}

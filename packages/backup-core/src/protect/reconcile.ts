@@ -1,8 +1,8 @@
 import { BackupJobError } from '../words/errors.ts';
 import { endJob } from '../job/end.ts';
 import { isJobName, jobNameOfSocket } from '../words/names.ts';
-import type { HypervisorDomain } from '../ports/hypervisor-domain.ts';
-import { parseDomainBackup } from '../adapters/libvirt/xml/domain-backup.ts';
+import type { CallOptions, HypervisorDomain } from '../ports/domain.ts';
+import type { JobFiles } from '../ports/job-files.ts';
 
 /**
  * Removes what a crashed backup of this repository left on the domain: its job, and checkpoints that no point
@@ -14,15 +14,15 @@ export async function reconcileDomain(
   domain: HypervisorDomain,
   owner: string,
   current: string | undefined,
+  files: JobFiles,
+  options: CallOptions = {},
 ): Promise<void> {
-  if (!(await domain.isActive())) return;
-  const running = await domain.backupXml();
-  const socket = running === null ? undefined : parseDomainBackup(running).socket;
+  const socket = (await domain.runningJob(options))?.socket;
   if (socket !== undefined && jobNameOfSocket(socket, owner) !== undefined) {
-    const cleanupErrors = await endJob(domain, { socket });
+    const cleanupErrors = await endJob(domain, files, { socket }, options);
     if (cleanupErrors.length > 0)
       throw new BackupJobError(
-        'failed',
+        'left-behind',
         `the job of an interrupted backup of domain ${domain.name} does not end`,
         {
           phase: 'end',
@@ -30,6 +30,6 @@ export async function reconcileDomain(
         },
       );
   }
-  for (const name of await domain.checkpointNames())
-    if (isJobName(name, owner) && name !== current) await domain.deleteCheckpoint(name);
+  for (const name of await domain.checkpointNames(options))
+    if (isJobName(name, owner) && name !== current) await domain.deleteCheckpoint(name, options);
 }

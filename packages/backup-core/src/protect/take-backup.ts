@@ -2,9 +2,8 @@ import pLimit from 'p-limit';
 import { BackupPlanError } from '../words/errors.ts';
 import { jobName } from '../words/names.ts';
 import type { PlanOptions } from '../job/plan.ts';
-import { type PullBackup, runPullBackup } from '../job/pull/pull-backup.ts';
-import type { OpenExport } from '../ports/block-source.ts';
-import type { HypervisorDomain } from '../ports/hypervisor-domain.ts';
+import { type JobTools, type PullBackup, runPullBackup } from '../job/pull/pull-backup.ts';
+import type { HypervisorDomain } from '../ports/domain.ts';
 import { ulid } from '../words/ulid.ts';
 import type { DomainStore, PartialPoint } from '../repository/domain-store.ts';
 import { lockFolder } from '../repository/lock.ts';
@@ -55,7 +54,7 @@ interface Context {
   /** The repository's id, part of the names of its jobs and checkpoints. */
   readonly owner: string;
   readonly domain: HypervisorDomain;
-  readonly openExport: OpenExport;
+  readonly tools: JobTools;
 }
 
 /** Takes one backup of a domain into its folder. */
@@ -65,11 +64,11 @@ export async function takeBackup(context: Context, options: TakeBackupOptions): 
   await using lock = await lockFolder(store.path);
   const signal = options.signal === undefined ? lock.lost : AbortSignal.any([lock.lost, options.signal]);
   const newest = await store.head();
-  await reconcileDomain(domain, owner, newest?.point.checkpoint);
+  await reconcileDomain(domain, owner, newest?.point.checkpoint, context.tools.files, { signal });
   await store.removeUnreachable();
-  const decision = await decide(domain, newest, mode);
+  const decision = await decide(domain, newest, mode, signal);
   const id = ulid(newest?.point.id);
-  const backup = await runPullBackup(domain, context.openExport, {
+  const backup = await runPullBackup(domain, context.tools, {
     name: jobName(owner, id),
     ...(options.disks && { disks: options.disks }),
     ...(options.scratchDir !== undefined && { scratchDir: options.scratchDir }),
@@ -145,6 +144,7 @@ async function decide(
   domain: HypervisorDomain,
   newest: Newest | undefined,
   mode: BackupMode,
+  signal: AbortSignal,
 ): Promise<Decision> {
   if (mode === 'full') return { mode, reason: 'asked for' };
   if (newest === undefined) {
@@ -154,7 +154,7 @@ async function decide(
     return { mode: 'full', reason };
   }
   const { checkpoint } = newest.point;
-  const exists = !(await domain.isActive()) || (await domain.checkpointNames()).includes(checkpoint);
+  const exists = (await domain.checkpoint(checkpoint, { signal })) !== null;
   if (exists) return { mode: 'incremental', parent: newest };
   const reason = `domain ${domain.name} has no checkpoint ${checkpoint}, that of the newest point`;
   if (mode === 'incremental') throw new BackupPlanError('no-incremental', `no incremental backup: ${reason}`);
@@ -197,7 +197,9 @@ function describePoint(taken: {
   const { id, domain, backup, decision, previous, disks } = taken;
   const isIncremental = disks.some((disk) => disk.mode === 'incremental');
   const parent = decision.mode === 'incremental' && isIncremental ? decision.parent.head : null;
-  const demoted = disks.map((disk) => disk.demoted).filter((reason) => reason !== undefined);
+  const demoted = disks
+    .map((disk) => (decision.mode === 'full' ? undefined : disk.demoted))
+    .filter((reason) => reason !== undefined);
   const reason = decision.mode === 'full' ? decision.reason : demoted.join('; ');
   return {
     id,
@@ -210,6 +212,6 @@ function describePoint(taken: {
     previous,
     disks,
     excluded: backup.excluded,
-    domainXml: backup.domainXml,
+    domainXml: backup.facts.definition.live,
   };
 }

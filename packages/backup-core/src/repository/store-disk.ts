@@ -44,8 +44,17 @@ export async function storeDisk(
   }
   const runsSha256 = await runs.finish();
   await data.file.sync();
-  const { name, mode, demoted, size, image } = disk;
-  return { name, mode, ...(demoted && { demoted }), size, image, dataBytes, zeroBytes, runsSha256 };
+  const { name, mode, message: demoted, size, image } = disk;
+  return {
+    name,
+    mode,
+    ...(demoted && { demoted }),
+    size,
+    image: { path: image.path, format: image.format },
+    dataBytes,
+    zeroBytes,
+    runsSha256,
+  };
 }
 
 function lengthOf(chunk: Chunk): number {

@@ -9,10 +9,10 @@ export type Chunk =
 
 export interface ChunkOptions {
   /** Bytes asked for at once; default 512 KiB. */
-  readonly requestBytes?: number;
+  readonly requestBytes?: number | undefined;
   /** Requests under way; default 16. With `requestBytes` the bound on memory. */
-  readonly inFlight?: number;
-  readonly signal?: AbortSignal;
+  readonly inFlight?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 const DEFAULT_REQUEST_BYTES = 512 * 1024;

@@ -5,12 +5,12 @@ import { checkWindow, type Window } from './window.ts';
 
 export interface CopyOptions {
   /** Bytes of a buffer, and of the largest request; default 2 MiB. */
-  readonly requestBytes?: number;
+  readonly requestBytes?: number | undefined;
   /** The most buffers for each source; default 16. With `requestBytes` the bound on memory. */
-  readonly inFlight?: number;
-  readonly signal?: AbortSignal;
+  readonly inFlight?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
   /** Called after each batch of ranges that was written. */
-  readonly onProgress?: (progress: CopyProgress) => void;
+  readonly onProgress?: ((progress: CopyProgress) => void) | undefined;
 }
 
 export interface CopyProgress {

@@ -83,6 +83,8 @@ export type HypervisorReason =
   | 'denied'
   /** The domain does not exist any more. */
   | 'no-domain'
+  /** A dirty bitmap, or its checkpoint, is missing, broken or at odds with another: a full backup needs none. */
+  | 'bitmap'
   | 'unsupported'
   /** Anything else: see `cause`. */
   | 'failed';
@@ -94,10 +96,17 @@ export class HypervisorError extends BackupError {
   }
   readonly code = 'ERR_BACKUP_HYPERVISOR';
   readonly reason: HypervisorReason;
+  /** Target of the disk it is about, where the hypervisor says so. */
+  readonly disk: string | undefined;
 
-  constructor(reason: HypervisorReason, message: string, options?: { readonly cause?: unknown }) {
-    super(message, options);
+  constructor(
+    reason: HypervisorReason,
+    message: string,
+    fields: { readonly disk?: string | undefined; readonly cause?: unknown } = {},
+  ) {
+    super(message, { cause: fields.cause });
     this.reason = reason;
+    this.disk = fields.disk;
   }
 }
 

@@ -1,98 +1,254 @@
 import {
   type Domain,
-  LibvirtError,
+  virDomainCheckpointCreateFlags,
   virDomainCheckpointDeleteFlags,
   virDomainCheckpointXMLFlags,
+  virDomainXMLFlags,
 } from 'libvirt-ts-rpc';
-import type { HypervisorDomain } from '../../ports/hypervisor-domain.ts';
+import type {
+  CallOptions,
+  CheckpointFacts,
+  CheckpointSpec,
+  DiskFacts,
+  DomainFacts,
+  HypervisorDomain,
+  ImageBitmap,
+  JobSpec,
+  RunningJob,
+} from '../../ports/domain.ts';
+import { BackupUsageError } from '../../words/errors.ts';
+import {
+  type CheckpointName,
+  checkpointName,
+  diskName,
+  type DomainUuid,
+  domainUuid,
+  shown,
+} from '../../words/peer-names.ts';
+import { asking, badName, isRefusal, isReply } from './failure.ts';
+import {
+  parseImageBitmaps,
+  parseMonitorReply,
+  QUERY_BLOCK_NODES,
+  removeBitmapCommand,
+} from './image-bitmaps.ts';
+import { buildDomainBackup, parseDomainBackup } from './xml/domain-backup.ts';
+import {
+  buildDomainCheckpoint,
+  buildRedefinedCheckpoint,
+  parseDomainCheckpoint,
+} from './xml/domain-checkpoint.ts';
+import { type DiskXml, parseDomainDisks } from './xml/domain-disks.ts';
 
+const {
+  VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE: REDEFINE,
+  VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE_VALIDATE: VALIDATE,
+} = virDomainCheckpointCreateFlags;
 const { VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY: METADATA_ONLY } = virDomainCheckpointDeleteFlags;
 const { VIR_DOMAIN_CHECKPOINT_XML_NO_DOMAIN: NO_DOMAIN, VIR_DOMAIN_CHECKPOINT_XML_SIZE: SIZE } =
   virDomainCheckpointXMLFlags;
+const { VIR_DOMAIN_XML_INACTIVE: INACTIVE } = virDomainXMLFlags;
 
-/** A domain of `libvirt-ts-rpc` as a backup needs it. */
+/** A domain of `libvirt-ts-rpc` as a backup needs it: facts instead of XML, names that are checked. */
 export class LibvirtDomain implements HypervisorDomain {
   readonly name: string;
-  readonly uuid: string;
+  readonly uuid: DomainUuid;
   readonly #domain: Domain;
 
+  /** @throws HypervisorError if its UUID is none */
   constructor(domain: Domain) {
+    const uuid = domainUuid(domain.uuid);
+    if (uuid === undefined) throw badName('the UUID of a domain', domain.uuid);
     this.name = domain.name;
-    this.uuid = domain.uuid;
+    this.uuid = uuid;
     this.#domain = domain;
   }
 
-  isActive(): Promise<boolean> {
-    return this.#domain.isActive();
+  describe({ signal }: CallOptions = {}): Promise<DomainFacts> {
+    return this.#asking('cannot describe', signal, async () => {
+      const domain = this.#domain;
+      const { connection } = domain;
+      const call = callOptions(signal);
+      const [live, isActive, isPersistent, libvirt, hypervisor] = await Promise.all([
+        domain.getXmlDesc(0, call),
+        domain.isActive(call),
+        domain.isPersistent(call),
+        connection.getLibVersion(call),
+        connection.getVersion(call),
+      ]);
+      const [inactive, ...disks] = await Promise.all([
+        isPersistent ? domain.getXmlDesc(INACTIVE, call) : null,
+        ...parseDomainDisks(live).map((disk) => this.#withSize(disk, signal)),
+      ]);
+      return {
+        isActive,
+        isPersistent,
+        disks,
+        definition: { live, inactive },
+        versions: { libvirt: version(libvirt), hypervisor: version(hypervisor) },
+      };
+    });
   }
 
-  domainXml(): Promise<string> {
-    return this.#domain.getXmlDesc();
+  async #withSize(disk: DiskXml, signal: AbortSignal | undefined): Promise<DiskFacts> {
+    const name = diskName(disk.name);
+    if (name === undefined) throw badName('a disk', disk.name);
+    return { ...disk, name, size: await this.#sizeOf(disk, signal) };
   }
 
-  async beginBackup(backupXml: string, checkpointXml: string | undefined): Promise<void> {
-    await this.#domain.backupBegin(backupXml, checkpointXml);
-  }
-
-  async backupXml(): Promise<string | null> {
+  async #sizeOf({ name, source }: DiskXml, signal: AbortSignal | undefined): Promise<number | undefined> {
+    if (source.type === 'none') return undefined;
     try {
-      return await this.#domain.backupGetXmlDesc();
+      return (await this.#domain.getBlockInfo(name, callOptions(signal))).capacity;
     } catch (error) {
-      // A domain that was shut off has no job either.
-      if (isLibvirt(error, 'isNoDomainBackup', 'isOperationInvalid')) return null;
+      // Of what is on the network libvirt cannot tell while the domain is off, and of some kinds of disks never.
+      if (isRefusal(error) && !isReply(error, 'isNoDomain')) return undefined;
       throw error;
     }
   }
 
-  async abortJob(): Promise<void> {
-    try {
-      await this.#domain.abortJob();
-    } catch (error) {
-      // The job has ended by itself.
-      if (!isLibvirt(error, 'isOperationInvalid')) throw error;
-    }
+  beginBackup(job: JobSpec): Promise<void> {
+    const checkpointXml = job.checkpoint === null ? undefined : buildDomainCheckpoint(job.checkpoint);
+    return this.#asking('cannot start a backup of', undefined, () =>
+      this.#domain.backupBegin(buildDomainBackup(job), checkpointXml),
+    );
   }
 
-  async checkpointNames(): Promise<readonly string[]> {
-    const checkpoints = await this.#domain.listAllCheckpoints();
-    return checkpoints.map((checkpoint) => checkpoint.name);
-  }
-
-  async checkpointXml(name: string): Promise<string | null> {
-    try {
-      const checkpoint = await this.#domain.checkpointLookupByName(name);
-      return await checkpoint.getXmlDesc(NO_DOMAIN | SIZE);
-    } catch (error) {
-      if (isLibvirt(error, 'isNoDomainCheckpoint')) return null;
-      throw error;
-    }
-  }
-
-  async deleteCheckpoint(name: string): Promise<void> {
-    try {
-      const checkpoint = await this.#domain.checkpointLookupByName(name);
+  runningJob({ signal }: CallOptions = {}): Promise<RunningJob | null> {
+    return this.#asking('cannot ask for the job of', signal, async () => {
       try {
-        await checkpoint.delete();
+        return parseDomainBackup(await this.#domain.backupGetXmlDesc(0, callOptions(signal)));
       } catch (error) {
-        // A missing bitmap fails the deletion, and nothing is left to delete but the metadata.
-        if (isLibvirt(error, 'isNoDomainCheckpoint')) throw error;
-        await checkpoint.delete(METADATA_ONLY);
+        // A domain that was shut off has no job either.
+        if (isReply(error, 'isNoDomainBackup', 'isOperationInvalid')) return null;
+        throw error;
       }
-    } catch (error) {
-      if (!isLibvirt(error, 'isNoDomainCheckpoint')) throw error;
-    }
+    });
+  }
+
+  abortJob({ signal }: CallOptions = {}): Promise<void> {
+    return this.#asking('cannot end the job of', signal, async () => {
+      try {
+        await this.#domain.abortJob(0, callOptions(signal));
+      } catch (error) {
+        // The job has ended by itself.
+        if (!isReply(error, 'isOperationInvalid')) throw error;
+      }
+    });
+  }
+
+  checkpointNames({ signal }: CallOptions = {}): Promise<readonly CheckpointName[]> {
+    return this.#asking('cannot list the checkpoints of', signal, async () => {
+      const checkpoints = await this.#domain.listAllCheckpoints(0, callOptions(signal));
+      return checkpoints.flatMap(({ name }) => checkpointName(name) ?? []);
+    });
+  }
+
+  checkpoint(name: string, { signal }: CallOptions = {}): Promise<CheckpointFacts | null> {
+    return this.#asking(`cannot read the checkpoint ${shown(name)} of`, signal, async () => {
+      const call = callOptions(signal);
+      try {
+        const checkpoint = await this.#domain.checkpointLookupByName(name, call);
+        try {
+          return parseDomainCheckpoint(await checkpoint.getXmlDesc(NO_DOMAIN | SIZE, call), name);
+        } catch (error) {
+          // It tells no size at all where the domain is off, or where the bitmaps of one disk cannot be merged.
+          if (!isRefusal(error) || isReply(error, 'isNoDomainCheckpoint', 'isNoDomain')) throw error;
+          const facts = parseDomainCheckpoint(await checkpoint.getXmlDesc(NO_DOMAIN, call), name);
+          return { ...facts, sizesRefused: error.serverMessage ?? error.message };
+        }
+      } catch (error) {
+        if (isReply(error, 'isNoDomainCheckpoint')) return null;
+        throw error;
+      }
+    });
+  }
+
+  redefineCheckpoint(checkpoint: CheckpointSpec, { signal }: CallOptions = {}): Promise<void> {
+    return this.#asking(`cannot redefine the checkpoint ${checkpoint.name} of`, signal, async () => {
+      const isActive = await this.#domain.isActive(callOptions(signal));
+      const flags = isActive ? REDEFINE | VALIDATE : REDEFINE;
+      const xml = buildRedefinedCheckpoint(checkpoint);
+      await this.#domain.checkpointCreateXml(xml, flags, callOptions(signal));
+    });
+  }
+
+  deleteCheckpoint(name: string, { signal }: CallOptions = {}): Promise<void> {
+    return this.#asking(`cannot delete the checkpoint ${shown(name)} of`, signal, async () => {
+      const call = callOptions(signal);
+      try {
+        const checkpoint = await this.#domain.checkpointLookupByName(name, call);
+        try {
+          await checkpoint.delete(0, call);
+        } catch (error) {
+          if (!isRefusal(error) || isReply(error, 'isNoDomainCheckpoint', 'isNoDomain', 'isJobLockTimeout'))
+            throw error;
+          // A bitmap that is missing on one disk fails the deletion before those of the others are removed.
+          for (const bitmap of await this.imageBitmaps({ signal }))
+            if (bitmap.name === name && !bitmap.isBusy) await this.removeBitmap(bitmap, { signal });
+          await checkpoint.delete(METADATA_ONLY, call);
+        }
+      } catch (error) {
+        if (!isReply(error, 'isNoDomainCheckpoint')) throw error;
+      }
+    });
+  }
+
+  imageBitmaps({ signal }: CallOptions = {}): Promise<readonly ImageBitmap[]> {
+    return this.#asking('cannot list the dirty bitmaps of', signal, async () => {
+      try {
+        const reply = await this.#domain.monitorCommand(QUERY_BLOCK_NODES, 0, callOptions(signal));
+        return parseImageBitmaps(parseMonitorReply(reply));
+      } catch (error) {
+        // Of a domain that is shut off there is nobody to ask.
+        if (isReply(error, 'isOperationInvalid')) return [];
+        throw error;
+      }
+    });
+  }
+
+  removeBitmap(
+    { node, name }: { readonly node: string; readonly name: string },
+    { signal }: CallOptions = {},
+  ): Promise<void> {
+    return this.#asking(`cannot remove the dirty bitmap ${shown(name)} of`, signal, async () => {
+      try {
+        const command = removeBitmapCommand(node, name);
+        parseMonitorReply(await this.#domain.monitorCommand(command, 0, callOptions(signal)));
+      } catch (error) {
+        if (isReply(error, 'isOperationInvalid')) return;
+        const left = await this.imageBitmaps({ signal });
+        if (left.some((bitmap) => bitmap.node === node && bitmap.name === name)) throw error;
+      }
+    });
+  }
+
+  #asking<Result>(
+    what: string,
+    signal: AbortSignal | undefined,
+    run: () => Promise<Result>,
+  ): Promise<Result> {
+    return asking(`${what} domain ${shown(this.name)}`, signal, run);
   }
 }
 
-type Predicate = 'isNoDomainBackup' | 'isOperationInvalid' | 'isNoDomainCheckpoint';
+/** libvirt's way to write a version as one number. */
+function version(number: number): string {
+  return [Math.trunc(number / 1_000_000), Math.trunc(number / 1000) % 1000, number % 1000].join('.');
+}
 
-function isLibvirt(error: unknown, ...predicates: readonly Predicate[]): boolean {
-  return error instanceof LibvirtError && predicates.some((predicate) => error[predicate]);
+function callOptions(signal: AbortSignal | undefined): { readonly signal?: AbortSignal } {
+  return signal === undefined ? {} : { signal };
 }
 
 /** What a caller has in hand: a `Domain` of `libvirt-ts-rpc`. */
 export type LibvirtDomainHandle = Domain;
 
+/** @throws BackupUsageError for what is no domain, HypervisorError for one that libvirt names badly */
 export function hypervisorDomain(domain: LibvirtDomainHandle | HypervisorDomain): HypervisorDomain {
-  return 'backupXml' in domain ? domain : new LibvirtDomain(domain);
+  if (typeof domain !== 'object' || (domain as object | null) === null)
+    throw new BackupUsageError('option', `the domain is ${String(domain)}, not a domain of libvirt-ts-rpc`);
+  if ('beginBackup' in domain) return domain;
+  if ('backupBegin' in domain) return new LibvirtDomain(domain);
+  throw new BackupUsageError('option', 'the domain is not one of libvirt-ts-rpc');
 }

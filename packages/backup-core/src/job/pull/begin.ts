@@ -1,72 +1,74 @@
-import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { BackupJobError, messageOf } from '../../words/errors.ts';
-import type { HypervisorDomain } from '../../ports/hypervisor-domain.ts';
-import { buildDomainBackup } from '../../adapters/libvirt/xml/domain-backup.ts';
-import { buildDomainCheckpoint } from '../../adapters/libvirt/xml/domain-checkpoint.ts';
-import { parseDomainDisks } from '../../adapters/libvirt/xml/domain-disks.ts';
-import type { JobPlan } from '../plan.ts';
-
-/** The job's dirty bitmap of a disk, as the NBD server names it. */
-export function exportBitmapOf(disk: { readonly name: string }): string {
-  return `backup-${disk.name}`;
-}
+import type { HypervisorDomain } from '../../ports/domain.ts';
+import type { JobFiles } from '../../ports/job-files.ts';
+import { BackupJobError, HypervisorError } from '../../words/errors.ts';
+import { jobFailure } from '../failure.ts';
+import { type JobPlan, jobSpecOf, planJob, type PlanInput, type PlanOptions } from '../plan.ts';
 
 /**
- * Starts the planned job; the checkpoint is created in the same call, so both show one moment.
+ * Starts the planned job; the checkpoint is created in the same call, so both show one moment. Where the hypervisor
+ * cannot use a bitmap, and the disk may be demoted, it is read in full and the job begun again.
  *
- * @throws BackupJobError; where the hypervisor was denied access, with the owner and mode of the folder
+ * @returns the plan that was begun
+ * @throws BackupJobError; where the hypervisor was denied access, with the owner and mode of the folders
  */
-export async function beginJob(domain: HypervisorDomain, plan: JobPlan): Promise<void> {
-  const backupXml = buildDomainBackup({
-    socket: plan.socket,
-    disks: plan.disks.map((disk) => ({
-      name: disk.name,
-      scratch: disk.scratch,
-      exportName: disk.name,
-      ...(disk.mode === 'full' || plan.parent === null
-        ? {}
-        : { incremental: { checkpoint: plan.parent, exportBitmap: exportBitmapOf(disk) } }),
-    })),
+export async function beginJob(
+  domain: HypervisorDomain,
+  files: JobFiles,
+  input: PlanInput,
+  options: PlanOptions,
+  first: JobPlan,
+): Promise<JobPlan> {
+  let plan = first;
+  let refused = options.refused ?? new Map<string, string>();
+  for (;;) {
+    try {
+      await domain.beginBackup(jobSpecOf(plan));
+      return plan;
+    } catch (error) {
+      const demoted = options.demote === true ? demotedPlan(error, plan, input, options, refused) : undefined;
+      if (demoted === undefined) throw await beginFailure(error, domain, files, plan);
+      ({ plan, refused } = demoted);
+    }
+  }
+}
+
+/** @returns undefined if the error is not about a bitmap, or no disk would use one any more */
+function demotedPlan(
+  error: unknown,
+  plan: JobPlan,
+  input: PlanInput,
+  options: PlanOptions,
+  refusedBefore: ReadonlyMap<string, string>,
+): { readonly plan: JobPlan; readonly refused: ReadonlyMap<string, string> } | undefined {
+  if (!(error instanceof HypervisorError) || error.reason !== 'bitmap') return undefined;
+  const incremental = plan.disks
+    .filter(({ reading }) => reading.mode === 'incremental')
+    .map((disk): string => disk.name);
+  if (incremental.length === 0) return undefined;
+  const named = incremental.filter((disk) => disk === error.disk);
+  // Not told which one, it can be any.
+  const disks = named.length > 0 ? named : incremental;
+  const refused = new Map([...refusedBefore, ...disks.map((disk) => [disk, error.message] as const)]);
+  return { refused, plan: planJob(input, { ...options, name: plan.name, refused }) };
+}
+
+async function beginFailure(
+  error: unknown,
+  domain: HypervisorDomain,
+  files: JobFiles,
+  plan: JobPlan,
+): Promise<unknown> {
+  const failure = await jobFailure(error, {
+    ...{ domain, socket: plan.socket, phase: 'begin' },
+    what: `the backup of domain ${domain.name} could not be started`,
   });
-  try {
-    await domain.beginBackup(backupXml, checkpointXml(plan));
-  } catch (error) {
-    const denied = /permission denied/i.test(messageOf(error)) ? await describeFolders(plan) : '';
-    throw new BackupJobError(
-      'failed',
-      `cannot start the backup of domain ${domain.name}: ${messageOf(error)}${denied}`,
-      {
-        phase: 'begin',
-        cause: error,
-      },
-    );
-  }
-}
-
-function checkpointXml(plan: JobPlan): string | undefined {
-  if (plan.checkpoint === null) return undefined;
-  const tracked = plan.disks.map((disk) => disk.name);
-  const others = parseDomainDisks(plan.domainXml).map((disk) => disk.name);
-  return buildDomainCheckpoint(
-    plan.checkpoint,
-    tracked,
-    others.filter((name) => !tracked.includes(name)),
-  );
-}
-
-async function describeFolders(plan: JobPlan): Promise<string> {
+  if (!(failure instanceof BackupJobError && failure.reason === 'denied')) return failure;
   const folders = new Set([dirname(plan.socket), ...plan.disks.map((disk) => dirname(disk.scratch))]);
-  const texts = await Promise.all([...folders].map(describePath));
-  return `; QEMU's user must be able to write to the scratch and socket folders: ${texts.join(', ')}`;
-}
-
-/** Owner and mode of a path, as far as we can see it. */
-export async function describePath(path: string): Promise<string> {
-  try {
-    const { uid, gid, mode } = await stat(path);
-    return `${path} (owner ${uid}:${gid}, mode ${(mode & 0o7777).toString(8).padStart(4, '0')})`;
-  } catch (error) {
-    return `${path} (${messageOf(error)})`;
-  }
+  const texts = await Promise.all([...folders].map((folder) => files.describe(folder)));
+  return new BackupJobError(
+    'denied',
+    `${failure.message}; QEMU's user must be able to write to the scratch and socket folders: ${texts.join(', ')}`,
+    { phase: 'begin', cause: error },
+  );
 }

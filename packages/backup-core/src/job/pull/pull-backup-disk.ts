@@ -1,43 +1,94 @@
-import { BackupJobError, messageOf } from '../../words/errors.ts';
-import { layout, type LayoutRange } from '../../transfer/layout.ts';
-import type { BlockSource } from '../../ports/block-source.ts';
+import {
+  checkOptions,
+  positiveInteger,
+  abortSignal,
+  someFunction,
+  type OptionCheck,
+} from '../../words/check-options.ts';
+import type { FullReason } from '../../words/disk-answers.ts';
 import { type Chunk, type ChunkOptions, readChunks } from '../../transfer/chunks.ts';
+import { copyRanges, type CopyOptions, type CopyProgress } from '../../transfer/copy.ts';
+import { type ByteRange, layout, type LayoutRange } from '../../transfer/layout.ts';
+import type { BlockSource } from '../../ports/block-source.ts';
+import type { Sink } from '../../ports/sink.ts';
+import { traceDisk } from '../../diagnostics.ts';
 import type { PlannedDisk } from '../plan.ts';
+
+/** For `PullBackupDisk.ranges`. */
+export interface RangeOptions {
+  /** Cuts the disk into blocks of so many bytes, which are taken whole or not at all; default 1. */
+  readonly alignment?: number | undefined;
+  /** Of an incremental, clean ranges that are read all the same, in order. */
+  readonly audit?: readonly ByteRange[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a disk needs to know of its job. */
+export interface DiskJob {
+  readonly name: string;
+  /** Path of the socket, on the hypervisor. */
+  readonly socket: string;
+  readonly signal?: AbortSignal | undefined;
+  /** What a failure means. */
+  readonly failure: (error: unknown, disk: string, signal: AbortSignal | undefined) => Promise<unknown>;
+}
+
+const QEMU_DIRTY_BITMAP = 'qemu:dirty-bitmap:';
+
+/** The metadata context of the job's dirty bitmap of a disk, if it has one. */
+export function dirtyContextOf({ exportBitmap }: PlannedDisk): string | undefined {
+  return exportBitmap === undefined ? undefined : QEMU_DIRTY_BITMAP + exportBitmap;
+}
+
+const listOfRanges: OptionCheck = { wanted: 'an array of ranges', accepts: Array.isArray };
+const RANGE_OPTIONS = { alignment: positiveInteger, audit: listOfRanges, signal: abortSignal };
+const CHUNK_OPTIONS = { requestBytes: positiveInteger, inFlight: positiveInteger, signal: abortSignal };
+const COPY_OPTIONS = { ...RANGE_OPTIONS, ...CHUNK_OPTIONS, onProgress: someFunction };
 
 /** One disk of a running job: its content at the moment the job began. */
 export class PullBackupDisk {
   /** `<target dev>`, such as `vda`. */
   readonly name: string;
   readonly mode: 'incremental' | 'full';
-  /** Why this is a full although the job is incremental. */
-  readonly demoted: string | undefined;
-  /** Bytes dirty since the parent checkpoint, as far as the hypervisor said before the job began. */
+  /** Why it is read in full. */
+  readonly reason: FullReason | undefined;
+  /** The reason as a sentence. */
+  readonly message: string | undefined;
+  /** The checkpoint that an incremental is relative to. */
+  readonly since: string | undefined;
+  /** Bytes dirty since, as far as the hypervisor said before the job began. */
   readonly dirtyBytes: number | undefined;
   /** Bytes. */
   readonly size: number;
-  /** The path of the image and its format, on the hypervisor. */
-  readonly image: { readonly path: string; readonly format: string };
+  /** The image in use with its format, and all that back it, as the hypervisor names them. */
+  readonly image: PlannedDisk['image'];
+  /** The image is encrypted, and what is read here is not. */
+  readonly isEncrypted: boolean;
+  /** Whether the job's checkpoint has a bitmap on it. */
+  readonly isTracked: boolean;
   /** Where any NBD client can read this disk until the job ends. */
   readonly nbdUri: string;
+  readonly #plan: PlannedDisk;
   readonly #source: BlockSource;
-  readonly #dirtyBitmap: string | undefined;
-  readonly #signal: AbortSignal | undefined;
+  readonly #job: DiskJob;
+  #isRead = false;
 
-  constructor(
-    plan: PlannedDisk,
-    source: BlockSource,
-    job: { readonly socket: string; readonly dirtyBitmap?: string; readonly signal?: AbortSignal },
-  ) {
+  constructor(plan: PlannedDisk, source: BlockSource, job: DiskJob) {
+    const { reading } = plan;
     this.name = plan.name;
-    this.mode = plan.mode;
-    this.demoted = plan.demoted;
+    this.mode = reading.mode;
+    this.reason = reading.mode === 'full' ? reading.reason : undefined;
+    this.message = reading.mode === 'full' ? reading.message : undefined;
+    this.since = reading.mode === 'full' ? undefined : reading.checkpoint;
     this.dirtyBytes = plan.dirtyBytes;
     this.size = source.exportSize;
-    this.image = { path: plan.source, format: plan.format };
-    this.nbdUri = `nbd+unix:///${encodeURIComponent(plan.name)}?socket=${encodeURIComponent(job.socket)}`;
+    this.image = plan.image;
+    this.isEncrypted = plan.isEncrypted;
+    this.isTracked = plan.isTracked;
+    this.nbdUri = `nbd+unix:///${encodeURIComponent(plan.exportName)}?socket=${encodeURIComponent(job.socket)}`;
+    this.#plan = plan;
     this.#source = source;
-    this.#dirtyBitmap = job.dirtyBitmap;
-    this.#signal = job.signal;
+    this.#job = job;
   }
 
   /** Sum of the lengths of all READ requests sent for this disk. */
@@ -45,35 +96,91 @@ export class PullBackupDisk {
     return this.#source.statistics.readBytesRequested;
   }
 
+  /** Whether its `ranges()`, `chunks()` or `copyTo()` came to their end, once at least. */
+  get isRead(): boolean {
+    return this.#isRead;
+  }
+
   /**
    * What has to be stored, in order and without reading it: of a full everything, as data or zeroes; of an
-   * incremental the dirty ranges, those that read as zeroes included.
+   * incremental the dirty ranges, those that are doubtful, and all that reads as zeroes.
+   *
+   * @throws BackupJobError (phase `transfer`), BackupUsageError, or the signal's reason
    */
-  ranges(options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<LayoutRange, void, undefined> {
-    const signal = options.signal ?? this.#signal;
-    return layout(this.#source, {
-      ...(signal === undefined ? {} : { signal }),
-      ...(this.#dirtyBitmap === undefined ? {} : { dirtyBitmap: this.#dirtyBitmap }),
-    });
+  async *ranges(options: RangeOptions = {}): AsyncGenerator<LayoutRange, void, undefined> {
+    checkOptions('ranges', options, RANGE_OPTIONS);
+    yield* this.#reading(options.signal, (signal) => this.#layout({ ...options, signal }));
   }
 
   /**
    * The content of `ranges()`, read ahead within a bound, in order.
    *
-   * @throws BackupJobError (phase `transfer`), or the signal's reason
+   * @throws as `ranges`
    */
   async *chunks(options: ChunkOptions = {}): AsyncGenerator<Chunk, void, undefined> {
-    const signal = options.signal ?? this.#signal;
-    const bound = signal === undefined ? options : { ...options, signal };
+    checkOptions('chunks', options, CHUNK_OPTIONS);
+    yield* this.#reading(options.signal, (signal) =>
+      readChunks(this.#source, this.#layout({ signal }), { ...options, signal }),
+    );
+  }
+
+  /**
+   * Copies the content of `ranges()` into a sink, in no particular order: faster than `chunks()`. Neither finishes
+   * nor discards the sink. After an abort the disk cannot be read any more.
+   *
+   * @throws as `ranges`; what the sink fails with is the cause, unless it is an error of this package
+   */
+  async copyTo(sink: Sink, options: CopyOptions & RangeOptions = {}): Promise<CopyProgress> {
+    checkOptions('copyTo', options, COPY_OPTIONS);
+    const { alignment, audit, ...copy } = options;
+    const signal = options.signal ?? this.#job.signal;
+    const outcome = this.#begin(signal);
     try {
-      yield* readChunks(this.#source, this.ranges(bound), bound);
+      const ranges = this.#layout({ alignment, audit, signal });
+      const copied = await copyRanges([this.#source], ranges, sink, { ...copy, signal });
+      outcome.ended();
+      return copied;
     } catch (error) {
-      signal?.throwIfAborted();
-      throw new BackupJobError('failed', `reading disk ${this.name} failed: ${messageOf(error)}`, {
-        phase: 'transfer',
-        disk: this.name,
-        cause: error,
-      });
+      throw await outcome.failed(error);
     }
+  }
+
+  #layout({ alignment, audit, signal }: RangeOptions): AsyncGenerator<LayoutRange, void, undefined> {
+    const { doubtful, lastCleanCluster } = this.#plan;
+    const dirtyBitmap = dirtyContextOf(this.#plan);
+    return layout(this.#source, { dirtyBitmap, doubtful, lastCleanCluster, alignment, audit, signal });
+  }
+
+  async *#reading<Item>(
+    given: AbortSignal | undefined,
+    read: (signal: AbortSignal | undefined) => AsyncGenerator<Item, void, undefined>,
+  ): AsyncGenerator<Item, void, undefined> {
+    const signal = given ?? this.#job.signal;
+    const outcome = this.#begin(signal);
+    try {
+      yield* read(signal);
+    } catch (error) {
+      throw await outcome.failed(error);
+    }
+    outcome.ended();
+  }
+
+  /** Tells those who listen, and what comes of it too. */
+  #begin(signal: AbortSignal | undefined): {
+    readonly ended: () => void;
+    readonly failed: (error: unknown) => Promise<unknown>;
+  } {
+    const tell = traceDisk(this.#job.name, this);
+    return {
+      ended: () => {
+        this.#isRead = true;
+        tell('end');
+      },
+      failed: async (error) => {
+        const failure = await this.#job.failure(error, this.name, signal);
+        tell('error', failure);
+        return failure;
+      },
+    };
   }
 }

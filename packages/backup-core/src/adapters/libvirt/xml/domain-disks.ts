@@ -1,47 +1,79 @@
+import type { DiskFacts, DiskSource } from '../../../ports/domain.ts';
+import { shown } from '../../../words/peer-names.ts';
 import { attribute, child, children, parseXml, type XmlElement } from './xml.ts';
 
-/** One `<disk>` of a domain, as far as a backup cares. */
-export interface DomainDisk {
-  /** `<target dev>`, such as `vda`. */
+/** A `<disk>` as its XML has it: its name is not checked, its size not known. */
+export interface DiskXml extends Omit<DiskFacts, 'name' | 'size'> {
   readonly name: string;
-  /** `disk`, `cdrom`, `floppy`, `lun`. */
-  readonly device: string;
-  /** `<driver type>`; libvirt's default is raw. */
-  readonly format: string;
-  readonly source: DiskSource;
-  readonly isReadOnly: boolean;
 }
 
-export type DiskSource =
-  | { readonly type: 'file' | 'block'; readonly path: string }
-  /** A network disk, volume or the like. */
-  | { readonly type: 'other'; readonly kind: string }
-  | { readonly type: 'none' };
+/** The longest chain of images that is followed: libvirt has the same limit of 200 for all of XML. */
+const MAX_CHAIN = 200;
+const DEVICES = ['disk', 'cdrom', 'floppy', 'lun'] as const;
 
 /** The disks of a `<domain>`, in its order. @throws Error if the XML is not what libvirt writes */
-export function parseDomainDisks(domainXml: string): readonly DomainDisk[] {
+export function parseDomainDisks(domainXml: string): readonly DiskXml[] {
   const domain = parseXml(domainXml, 'domain');
   const devices = child(domain, 'devices');
   return devices === undefined ? [] : children(devices, 'disk').map(parseDisk);
 }
 
-function parseDisk(element: XmlElement): DomainDisk {
+function parseDisk(element: XmlElement): DiskXml {
   const name = attribute(child(element, 'target'), 'dev');
   if (name === undefined) throw new Error('a <disk> of the domain has no <target dev>');
+  const device = attribute(element, 'device') ?? 'disk';
+  const known = DEVICES.find((each) => each === device);
+  if (known === undefined) throw new Error(`disk ${shown(name)} is a device ${shown(device)}`);
+  const source = child(element, 'source');
   return {
     name,
-    device: attribute(element, 'device') ?? 'disk',
+    device: known,
     format: attribute(child(element, 'driver'), 'type') ?? 'raw',
     source: parseSource(element),
+    chain: parseChain(element),
     isReadOnly: child(element, 'readonly') !== undefined,
+    isShareable: child(element, 'shareable') !== undefined,
+    isTransient: child(element, 'transient') !== undefined,
+    isEncrypted: [element, source].some((each) => each !== undefined && child(each, 'encryption')),
   };
 }
 
-function parseSource(disk: XmlElement): DiskSource {
-  const kind = attribute(disk, 'type') ?? 'file';
-  const source = child(disk, 'source');
-  const path = attribute(source, kind === 'block' ? 'dev' : 'file');
+/** The source of a `<disk>` or a `<backingStore>`. */
+function parseSource(element: XmlElement): DiskSource {
+  const type = attribute(element, 'type') ?? 'file';
+  const source = child(element, 'source');
   if (source === undefined) return { type: 'none' };
-  if (kind !== 'file' && kind !== 'block') return { type: 'other', kind };
-  return path === undefined ? { type: 'none' } : { type: kind, path };
+  switch (type) {
+    case 'file':
+    case 'block': {
+      const path = attribute(source, type === 'file' ? 'file' : 'dev');
+      return path === undefined ? { type: 'none' } : { type, path };
+    }
+    case 'network':
+      return { type, description: named(source, 'protocol', 'name') };
+    case 'volume':
+      return { type, description: named(source, 'pool', 'volume') };
+    case 'nvme':
+    case 'vhostuser':
+      return { type, description: type };
+    default:
+      return { type: 'other', description: type };
+  }
+}
+
+function named(source: XmlElement, ...attributes: readonly string[]): string {
+  return attributes.flatMap((name) => attribute(source, name) ?? []).join('/');
+}
+
+/** The `<backingStore>` elements lie in each other; one that is empty is the end. */
+function parseChain(disk: XmlElement): readonly string[] {
+  const chain: string[] = [];
+  for (let element: XmlElement | undefined = disk; element !== undefined;) {
+    const source = parseSource(element);
+    if (source.type === 'none') break;
+    chain.push('path' in source ? source.path : source.description);
+    if (chain.length > MAX_CHAIN) throw new Error(`the images of a disk are more than ${MAX_CHAIN}`);
+    element = child(element, 'backingStore');
+  }
+  return chain;
 }

@@ -1,7 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { buildDomainBackup, parseDomainBackup } from './domain-backup.ts';
-import { buildDomainCheckpoint, parseCheckpointSizes } from './domain-checkpoint.ts';
+import {
+  buildDomainCheckpoint,
+  buildRedefinedCheckpoint,
+  parseDomainCheckpoint,
+} from './domain-checkpoint.ts';
 import { parseDomainDisks } from './domain-disks.ts';
+import { target } from '../../../job/facts.fixture.ts';
 import { attribute, child, children, parseXml } from './xml.ts';
 
 describe('parseDomainDisks', () => {
@@ -15,8 +20,24 @@ describe('parseDomainDisks', () => {
     expect(parseDomainDisks(xml)).toMatchObject([
       { name: 'vda', format: 'qcow2', source: { type: 'file', path: '/a & b/x.qcow2' }, isReadOnly: false },
       { name: 'vdb', format: 'raw', source: { type: 'block', path: '/dev/vg/lv' } },
-      { name: 'vdc', source: { type: 'other', kind: 'network' } },
+      { name: 'vdc', source: { type: 'network', description: 'rbd/p/i' }, chain: ['rbd/p/i'] },
       { name: 'sda', device: 'cdrom', source: { type: 'none' }, isReadOnly: true },
+    ]);
+  });
+
+  it('follows the images that back a disk, and what else is said of it', () => {
+    const xml = `<domain><devices>
+      <disk type='file' device='disk'><driver type='qcow2'/><source file='/top'/>
+        <backingStore type='file'><format type='qcow2'/><source file='/middle'/>
+          <backingStore type='network'><format type='raw'/><source protocol='nbd' name='base'/><backingStore/></backingStore>
+        </backingStore><target dev='vda'/><shareable/><transient/></disk>
+      <disk type='volume' device='disk'><source pool='p' volume='v'><encryption format='luks'/></source><target dev='vdb'/></disk>
+      <disk type='vhostvdpa' device='disk'><source dev='/dev/vhost'/><target dev='vdc'/></disk>
+    </devices></domain>`;
+    expect(parseDomainDisks(xml)).toMatchObject([
+      { chain: ['/top', '/middle', 'nbd/base'], isShareable: true, isTransient: true, isEncrypted: false },
+      { source: { type: 'volume', description: 'p/v' }, isEncrypted: true, isTransient: false },
+      { source: { type: 'other', description: 'vhostvdpa' } },
     ]);
   });
 
@@ -33,12 +54,12 @@ describe('<domainbackup>', () => {
       socket: `/s/<'"&>.sock`,
       disks: [
         {
-          name: 'vda',
+          name: target('vda'),
           scratch: '/s/a',
           exportName: 'vda',
           incremental: { checkpoint: 'c1', exportBitmap: 'b' },
         },
-        { name: 'vdb', scratch: '/s/b', exportName: 'vdb' },
+        { name: target('vdb'), scratch: '/s/b', exportName: 'vdb' },
       ],
     });
     const backup = parseXml(xml, 'domainbackup');
@@ -49,13 +70,21 @@ describe('<domainbackup>', () => {
       ['full', undefined],
     ]);
     expect(disks.map((disk) => attribute(child(disk, 'scratch'), 'file'))).toEqual(['/s/a', '/s/b']);
-    expect(parseDomainBackup(xml)).toEqual({ socket: `/s/<'"&>.sock`, disks: ['vda', 'vdb'] });
+    expect(parseDomainBackup(xml)).toEqual({
+      mode: 'pull',
+      socket: `/s/<'"&>.sock`,
+      disks: [
+        { name: 'vda', exportName: 'vda', scratch: '/s/a' },
+        { name: 'vdb', exportName: 'vdb', scratch: '/s/b' },
+      ],
+    });
   });
 });
 
 describe('<domaincheckpoint>', () => {
   it('tracks the disks of the job and no other', () => {
-    const checkpoint = parseXml(buildDomainCheckpoint('c1', ['vda'], ['sda']), 'domaincheckpoint');
+    const xml = buildDomainCheckpoint({ name: 'c1', tracked: [target('vda')], untracked: [target('sda')] });
+    const checkpoint = parseXml(xml, 'domaincheckpoint');
     const disks = children(child(checkpoint, 'disks') ?? {}, 'disk');
     expect(disks.map((disk) => [attribute(disk, 'name'), attribute(disk, 'checkpoint')])).toEqual([
       ['vda', 'bitmap'],
@@ -64,9 +93,24 @@ describe('<domaincheckpoint>', () => {
   });
 
   it('has the size of healthy bitmaps only', () => {
-    const xml = `<domaincheckpoint><name>c1</name><disks>
+    const xml = `<domaincheckpoint><name>c1</name><creationTime>1700000000</creationTime><disks>
       <disk name='vda' checkpoint='bitmap' bitmap='c1' size='65536'/>
-      <disk name='vdb' checkpoint='bitmap' bitmap='c1'/><disk name='sda' checkpoint='no'/></disks></domaincheckpoint>`;
-    expect([...parseCheckpointSizes(xml)]).toEqual([['vda', 65536]]);
+      <disk name='vdb' checkpoint='bitmap' bitmap='b'/><disk name='sda' checkpoint='no'/></disks></domaincheckpoint>`;
+    expect(parseDomainCheckpoint(xml, 'c1')).toEqual({
+      name: 'c1',
+      creationTime: 1_700_000_000,
+      disks: [
+        { name: 'vda', bitmap: 'c1', dirtyBytes: 65536 },
+        { name: 'vdb', bitmap: 'b', dirtyBytes: undefined },
+      ],
+    });
+    expect(() => parseDomainCheckpoint(xml.replace('1700000000', 'x'), 'c1')).toThrow(/creationTime/);
+  });
+
+  it('is redefined by no more than libvirt needs', () => {
+    const disks = [{ name: target('vda'), bitmap: 'b&' }];
+    const xml = buildRedefinedCheckpoint({ name: 'c<1', creationTime: 17, disks });
+    expect(parseDomainCheckpoint(xml, 'c<1')).toMatchObject({ creationTime: 17, disks: [{ bitmap: 'b&' }] });
+    expect(xml).not.toContain('parent');
   });
 });

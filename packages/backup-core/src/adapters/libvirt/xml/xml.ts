@@ -55,3 +55,9 @@ export function attribute(element: XmlElement | undefined, name: string): string
 export function textElement(text: string): readonly XmlElement[] {
   return [{ '#text': text }];
 }
+
+/** The text of an element that holds only that. */
+export function textOf(element: XmlElement | undefined): string | undefined {
+  const text = element?.['#text'];
+  return typeof text === 'string' ? text : undefined;
+}

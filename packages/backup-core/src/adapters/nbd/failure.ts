@@ -1,0 +1,44 @@
+import {
+  NbdCommandError,
+  NbdConnectError,
+  NbdConnectionClosedError,
+  NbdError,
+  NbdNegotiationError,
+} from 'nbd-ts-client';
+import { SourceError, type SourceReason } from '../../ports/block-source.ts';
+import { messageOf } from '../../words/errors.ts';
+
+/** What a failure of `nbd-ts-client` is called at the port; the signal's reason and others' errors as they are. */
+export function sourceError(error: unknown, signal: AbortSignal | undefined): Error {
+  if (signal?.aborted === true) return signal.reason as Error;
+  // What a connection was destroyed with comes back from all that was under way.
+  if (!(error instanceof NbdError)) return error as Error;
+  return new SourceError(reasonOf(error), messageOf(error), { cause: error });
+}
+
+function reasonOf(error: NbdError): SourceReason {
+  if (error instanceof NbdCommandError) return reasonOfErrno(error.errnoName);
+  const errno = errnoOf(error);
+  if (errno === 'EACCES' || errno === 'EPERM') return 'denied';
+  if (errno === 'ENOENT' || errno === 'ECONNREFUSED') return 'absent';
+  if (error instanceof NbdConnectionClosedError)
+    // A server that is silent for too long is given up by our side.
+    return error.cause instanceof NbdConnectError ? 'timeout' : 'closed';
+  if (error instanceof NbdNegotiationError) return error.reply === null ? 'closed' : 'absent';
+  // A handshake that took too long is told from one that was broken off by its text alone.
+  if (error instanceof NbdConnectError) return / within \d+ ms/.test(error.message) ? 'timeout' : 'closed';
+  return 'failed';
+}
+
+function reasonOfErrno(name: string): SourceReason {
+  if (name === 'EIO') return 'media';
+  if (name === 'ESHUTDOWN') return 'closed';
+  return name === 'EPERM' ? 'denied' : 'failed';
+}
+
+/** Node's code of what lies under it. */
+function errnoOf(error: unknown): string | undefined {
+  for (let cause = error; cause instanceof Error; cause = cause.cause)
+    if ('errno' in cause && 'code' in cause && typeof cause.code === 'string') return cause.code;
+  return undefined;
+}
