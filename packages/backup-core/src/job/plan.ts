@@ -62,7 +62,8 @@ export interface PlannedDisk {
   readonly reading: DiskReading;
   /** Of an incremental: what is read whatever the bitmap says, in order. */
   readonly doubtful: readonly ByteRange[];
-  /** Of an incremental: see `LayoutOptions.lastCleanCluster`. */
+  /** Of an incremental: see `LayoutOptions.cluster` and `LayoutOptions.lastCleanCluster`. */
+  readonly cluster: number | undefined;
   readonly lastCleanCluster: number | undefined;
   /** Bytes dirty since the checkpoint, of an incremental. */
   readonly dirtyBytes: number | undefined;

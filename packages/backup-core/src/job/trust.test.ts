@@ -52,6 +52,7 @@ describe('trustBitmap', () => {
     expect(trust()).toEqual({
       reading: { mode: 'incremental', checkpoint: 'c1' },
       doubtful: [],
+      cluster: undefined,
       lastCleanCluster: undefined,
       dirtyBytes: 65536,
     });
@@ -150,6 +151,16 @@ describe('trustBitmap', () => {
     expect(trust({ disk: disk({ size: 40 * MIB }) }).doubtful, 'smaller than ever').toEqual([]);
     const [beyond] = trust({ disk: disk({ size: undefined }) }).doubtful;
     expect((beyond?.offset ?? 0) + (beyond?.length ?? 0), 'to the end').toBe(Number.MAX_SAFE_INTEGER);
+  });
+
+  it('knows clusters that are larger than what a bit of the bitmap stands for', () => {
+    const backing = { ...bitmap, image: '/i/base.qcow2', clusterSize: 2 * MIB };
+    const backed = disk({ chain: ['/i/vda.qcow2', '/i/base.qcow2'] });
+    expect(trust({ disk: backed, bitmaps: [{ ...bitmap, clusterSize: 65536 }, backing] }).cluster).toBe(
+      2 * MIB,
+    );
+    expect(trust({ bitmaps: [{ ...bitmap, clusterSize: 65536 }] }).cluster).toBe(undefined);
+    expect(trust({ bitmaps: [] }).cluster).toBe(undefined);
   });
 
   it('doubts the last clean cluster of an image that is or was backed by another', () => {

@@ -19,7 +19,8 @@ export interface Trust {
   readonly reading: DiskReading;
   /** Of an incremental: what is read whatever the bitmap says, in order. */
   readonly doubtful: readonly ByteRange[];
-  /** Of an incremental: see `LayoutOptions.lastCleanCluster`. */
+  /** Of an incremental: see `LayoutOptions.cluster` and `LayoutOptions.lastCleanCluster`. */
+  readonly cluster: number | undefined;
   readonly lastCleanCluster: number | undefined;
   /** Bytes dirty, of an incremental. */
   readonly dirtyBytes: number | undefined;
@@ -70,6 +71,7 @@ export function trustBitmap(evidence: Evidence): Trust {
   return {
     reading: { mode: 'incremental', checkpoint: earlier.checkpoint },
     doubtful: beyondSmallest(disk, earlier),
+    cluster: clusterOf(inChain),
     // Growing an image over one that backs it writes zeroes into the rest of its last cluster, past the bitmap.
     lastCleanCluster: disk.chain.length > 1 || earlier.wasBacked === true ? LARGEST_CLUSTER : undefined,
     dirtyBytes,
@@ -81,6 +83,7 @@ export function inFull(reason: FullReason, message: string): Trust {
   return {
     reading: { mode: 'full', reason, message },
     doubtful: [],
+    cluster: undefined,
     lastCleanCluster: undefined,
     dirtyBytes: undefined,
   };
@@ -116,6 +119,12 @@ function seenDirty(
   const isInUse = bitmaps.some((bitmap) => bitmap.image === disk.chain[0]);
   if (sizesRefused === undefined || !isInUse) return undefined;
   return bitmaps.reduce((bytes, bitmap) => bytes + bitmap.dirtyBytes, 0);
+}
+
+/** @returns undefined where a bit of the bitmap stands for a cluster or more */
+function clusterOf(bitmaps: readonly ImageBitmap[]): number | undefined {
+  const cluster = Math.max(0, ...bitmaps.map(({ clusterSize = 0 }) => clusterSize));
+  return bitmaps.some(({ granularity }) => granularity < cluster) ? cluster : undefined;
 }
 
 /**

@@ -167,6 +167,8 @@ export interface ImageBitmap {
   readonly image: string;
   /** Virtual size of the image in bytes, which is what the bitmap is made for. */
   readonly imageSize?: number | undefined;
+  /** Bytes of a cluster of the image; absent: 64 KiB, the default of qcow2, is assumed. */
+  readonly clusterSize?: number | undefined;
   readonly name: string;
   /** Bytes dirty. */
   readonly dirtyBytes: number;

@@ -92,6 +92,16 @@ describe('layout of an incremental', () => {
     );
   });
 
+  it('holds all that is in one cluster with something dirty', async () => {
+    const clusters = { cluster: 4 * UNIT };
+    const bitmap = [0, 0, 0, 0, /**/ 0, 0, 1, 0, /**/ 0, 0, 0, 0, /**/ 0, 1];
+    const allocation = [0, 0, 0, 0, /**/ 0, 3, 0, 0, /**/ 0, 0, 3, 3, /**/ 0, 0];
+    expect(await incremental(allocation, bitmap, clusters)).toBe('d4+1 z5+1 d6+2 z10+2 d12+2');
+    expect(await incremental(allocation, bitmap, { ...clusters, lastCleanCluster: 4 * UNIT })).toBe(
+      'd4+1 z5+1 d6+4 z10+2 d12+2',
+    );
+  });
+
   it('holds the last clean data, back to a multiple of its cluster', async () => {
     const last = { lastCleanCluster: 4 * UNIT };
     expect(await incremental([0, 0, 0, 0, 0, 0, 0, 3, 0, 3], [0, 0, 0, 0, 0, 0, 0, 0, 1, 0], last)).toBe(
@@ -142,6 +152,14 @@ interface Unit {
   readonly audited: boolean;
 }
 
+/** Calls what is in one cluster with something dirty dirty. */
+function widened(all: readonly Unit[], cluster: number): Unit[] {
+  return all.map((one, index) => {
+    const first = index - (index % cluster);
+    return { ...one, dirty: all.slice(first, first + cluster).some(({ dirty }) => dirty) };
+  });
+}
+
 /** What becomes of a block, from its units: the naive way. */
 function expected(block: readonly Unit[], isFull: boolean): string {
   if (block.every(({ zero }) => zero)) return 'zero';
@@ -169,8 +187,9 @@ describe('layout and a model that looks at one block after the other', () => {
         disk,
         cut,
         fc.integer({ min: 1, max: 7 }),
+        fc.integer({ min: 1, max: 7 }),
         fc.boolean(),
-        async (all, reply, block, isFull) => {
+        async (all, reply, block, cluster, isFull) => {
           const contexts = {
             [BASE_ALLOCATION]: all.map(({ zero }) => (zero ? 3 : 0)),
             [BITMAP]: all.map(({ dirty }) => (dirty ? 1 : 0)),
@@ -179,6 +198,7 @@ describe('layout and a model that looks at one block after the other', () => {
             layout(source(contexts, reply), {
               ...(isFull ? {} : { dirtyBitmap: BITMAP }),
               alignment: block * UNIT,
+              cluster: cluster * UNIT,
               doubtful: rangesWhere(all, ({ doubtful }) => doubtful),
               audit: rangesWhere(all, ({ audited }) => audited),
             }),
@@ -189,7 +209,7 @@ describe('layout and a model that looks at one block after the other', () => {
               seen[at] = `${seen[at] ?? ''}${type}`;
           const wanted = all.map((_, index) => {
             const first = index - (index % block);
-            return expected(all.slice(first, first + block), isFull);
+            return expected(widened(all, cluster).slice(first, first + block), isFull);
           });
           expect(seen).toEqual(wanted);
           for (const [index, range] of ranges.slice(1).entries()) {

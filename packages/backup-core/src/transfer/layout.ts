@@ -31,6 +31,12 @@ export interface LayoutOptions {
   /** Of an incremental, ranges that are emitted whatever the bitmap says: in order, they may reach past the end. */
   readonly doubtful?: readonly ByteRange[] | undefined;
   /**
+   * Of an incremental, bytes of a cluster of the image, if that is more than a bit of the bitmap stands for: what is
+   * in one cluster with something dirty is emitted, too. A write into a cluster that reads as zeroes makes data of
+   * all of it, and a bitmap that had forgotten what was there knows of the write alone.
+   */
+  readonly cluster?: number | undefined;
+  /**
    * Of an incremental, emits also the last clean data of the disk, back to a multiple of so many bytes. Where an
    * image was shrunk and grown, everything behind reads as zeroes or is dirty, so the rest of the cluster that
    * its end was in is there.
@@ -61,12 +67,13 @@ export async function* layout(
   source: BlockSource,
   options: LayoutOptions = {},
 ): AsyncGenerator<LayoutRange, void, undefined> {
-  const { dirtyBitmap, alignment = 1, audit = [], signal } = options;
+  const { dirtyBitmap, cluster, alignment = 1, audit = [], signal } = options;
   if (!Number.isSafeInteger(alignment) || alignment < 1)
     throw new RangeError(`the alignment ${alignment} is no positive integer`);
   const doubtful = dirtyBitmap === undefined ? [] : await doubtsOf(source, options);
   const blocks = new Blocks(alignment, dirtyBitmap === undefined);
-  for await (const known of walkStatus(source, { dirtyBitmap, from: 0, to: source.exportSize, signal })) {
+  const walk = { dirtyBitmap, cluster, from: 0, to: source.exportSize, signal };
+  for await (const known of walkStatus(source, walk)) {
     let pieces = known;
     if (doubtful.length > 0) pieces = mark(pieces, doubtful, DOUBTFUL);
     if (audit.length > 0) pieces = mark(pieces, audit, AUDITED);
@@ -77,10 +84,10 @@ export async function* layout(
 
 async function doubtsOf(
   source: BlockSource,
-  { dirtyBitmap, doubtful = [], lastCleanCluster, signal }: LayoutOptions,
+  { dirtyBitmap, cluster, doubtful = [], lastCleanCluster, signal }: LayoutOptions,
 ): Promise<readonly ByteRange[]> {
   if (lastCleanCluster === undefined) return doubtful;
-  const end = await endOfCleanData(source, { dirtyBitmap, signal });
+  const end = await endOfCleanData(source, { dirtyBitmap, cluster, signal });
   if (end === 0) return doubtful;
   const offset = end - 1 - ((end - 1) % lastCleanCluster);
   return [...doubtful, { offset, length: end - offset }].sort((a, b) => a.offset - b.offset);

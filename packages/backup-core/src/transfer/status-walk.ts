@@ -23,6 +23,9 @@ export interface Piece {
 export interface Walk {
   /** The bitmap's context; absent: nothing is called dirty. */
   readonly dirtyBitmap?: string | undefined;
+  /** What is in one cluster of so many bytes with something dirty is called dirty, too. */
+  readonly cluster?: number | undefined;
+  /** A multiple of `cluster`. */
   readonly from: number;
   readonly to: number;
   readonly signal?: AbortSignal | undefined;
@@ -39,8 +42,9 @@ const WINDOW_BYTES: number = 2 ** 31;
  */
 export async function* walkStatus(
   source: BlockSource,
-  { dirtyBitmap, from, to, signal }: Walk,
+  { dirtyBitmap, cluster, from, to, signal }: Walk,
 ): AsyncGenerator<Iterable<Piece>, void, undefined> {
+  const clusters = cluster === undefined ? undefined : new Clusters(cluster);
   for (let offset = from; offset < to;) {
     const length = Math.min(WINDOW_BYTES, to - offset);
     const status = await source.blockStatus(offset, length, signal === undefined ? {} : { signal });
@@ -48,9 +52,11 @@ export async function* walkStatus(
     const dirty = dirtyBitmap === undefined ? undefined : extentsOf(status, dirtyBitmap);
     const end = Math.min(endOf(allocation), dirty === undefined ? Infinity : endOf(dirty), to);
     if (end <= offset) throw new Error(`no status for offset ${offset}`);
-    yield merge(allocation, dirty, end);
+    const pieces = merge(allocation, dirty, end);
+    yield clusters === undefined ? pieces : clusters.take(pieces);
     offset = end;
   }
+  if (clusters !== undefined) yield clusters.end();
 }
 
 /**
@@ -59,7 +65,7 @@ export async function* walkStatus(
  */
 export async function endOfCleanData(
   source: BlockSource,
-  walk: Pick<Walk, 'dirtyBitmap' | 'signal'>,
+  walk: Pick<Walk, 'dirtyBitmap' | 'cluster' | 'signal'>,
 ): Promise<number> {
   for (let to = source.exportSize; to > 0;) {
     const from = Math.max(0, to - WINDOW_BYTES);
@@ -113,6 +119,44 @@ function* merge(
       if (until === bitmapEnd) index++;
       offset = until;
     }
+  }
+}
+
+/** Holds the pieces of one cluster back until all of them are known. */
+class Clusters {
+  readonly #size: number;
+  #held: Piece[] = [];
+  #any = 0;
+
+  constructor(size: number) {
+    this.#size = size;
+  }
+
+  *take(pieces: Iterable<Piece>): Generator<Piece, void, undefined> {
+    for (const { offset: start, length, state } of pieces) {
+      const end = start + length;
+      for (let offset = start; offset < end;) {
+        const wholeEnd = end - (end % this.#size);
+        const isWhole = this.#held.length === 0 && wholeEnd > offset;
+        const until = isWhole ? wholeEnd : Math.min(end, offset - (offset % this.#size) + this.#size);
+        const piece = { offset, length: until - offset, state };
+        if (isWhole) yield piece;
+        else this.#hold(piece);
+        if (until % this.#size === 0) yield* this.end();
+        offset = until;
+      }
+    }
+  }
+
+  *end(): Generator<Piece, void, undefined> {
+    for (const piece of this.#held) yield { ...piece, state: piece.state | (this.#any & DIRTY) };
+    this.#held = [];
+    this.#any = 0;
+  }
+
+  #hold(piece: Piece): void {
+    this.#held.push(piece);
+    this.#any |= piece.state;
   }
 }
 
