@@ -79,6 +79,15 @@ describe('trustBitmap', () => {
     expectFull(trust({ disk: disk({ chain: [] }) }), 'image-changed', /its image now, none/);
   });
 
+  it('knows when something else has come to back the image, and not when something has gone', () => {
+    const three = { ...earlier, chain: ['/i/vda.qcow2', '/i/mid.qcow2', '/i/base.qcow2'] };
+    const chained = (...chain: string[]): Trust => trust({ disk: disk({ chain }), earlier: three });
+    expect(chained('/i/vda.qcow2', '/i/base.qcow2').reading.mode).toBe('incremental');
+    expect(chained('/i/vda.qcow2').reading.mode).toBe('incremental');
+    expect(chained('/i/snap.qcow2', '/i/vda.qcow2', '/i/mid.qcow2').reading.mode).toBe('incremental');
+    expectFull(chained('/i/vda.qcow2', '/i/new.qcow2'), 'image-changed', /is backed by \/i\/new\.qcow2 now/);
+  });
+
   it('compares the creation time of the checkpoint, not its name alone', () => {
     expectFull(trust({ checkpoint: null }), 'checkpoint-missing', /does not know checkpoint c1/);
     expectFull(
@@ -166,7 +175,9 @@ describe('trustBitmap', () => {
   it('doubts the last clean cluster of an image that is or was backed by another', () => {
     const backed = disk({ chain: ['/i/vda.qcow2', '/i/base.qcow2'] });
     expect(trust({ disk: backed }).lastCleanCluster).toBe(2 * MIB);
-    expect(trust({ earlier: { ...earlier, wasBacked: true } }).lastCleanCluster).toBe(2 * MIB);
+    expect(
+      trust({ earlier: { ...earlier, chain: ['/i/vda.qcow2', '/i/base.qcow2'] } }).lastCleanCluster,
+    ).toBe(2 * MIB);
   });
 
   it('shows no control characters of a peer', () => {

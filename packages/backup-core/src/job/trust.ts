@@ -40,11 +40,8 @@ export function trustBitmap(evidence: Evidence): Trust {
   const { disk, earlier, checkpoint, bitmaps } = evidence;
   if (earlier === undefined) return inFull('first', `there is no earlier point of disk ${disk.name}`);
   const name = shown(earlier.checkpoint);
-  if (earlier.image !== undefined && !disk.chain.includes(earlier.image))
-    return inFull(
-      'image-changed',
-      `disk ${disk.name} was ${shown(earlier.image)}, which is neither its image now, ${shown(disk.chain[0] ?? 'none')}, nor among those that back it`,
-    );
+  const changed = changeOfImage(disk, earlier);
+  if (changed !== undefined) return inFull('image-changed', `disk ${disk.name} ${changed}`);
   if (checkpoint === null)
     return inFull(
       'checkpoint-missing',
@@ -73,7 +70,7 @@ export function trustBitmap(evidence: Evidence): Trust {
     doubtful: beyondSmallest(disk, earlier),
     cluster: clusterOf(inChain),
     // Growing an image over one that backs it writes zeroes into the rest of its last cluster, past the bitmap.
-    lastCleanCluster: disk.chain.length > 1 || earlier.wasBacked === true ? LARGEST_CLUSTER : undefined,
+    lastCleanCluster: disk.chain.length > 1 || wasBacked(earlier) ? LARGEST_CLUSTER : undefined,
     dirtyBytes,
   };
 }
@@ -87,6 +84,23 @@ export function inFull(reason: FullReason, message: string): Trust {
     lastCleanCluster: undefined,
     dirtyBytes: undefined,
   };
+}
+
+/** @returns undefined: it is the same image, or backed by it */
+function changeOfImage({ chain }: DiskFacts, earlier: EarlierDisk): string | undefined {
+  if (earlier.image === undefined) return undefined;
+  const at = chain.indexOf(earlier.image);
+  if (at < 0)
+    return `was ${shown(earlier.image)}, which is neither its image now, ${shown(chain[0] ?? 'none')}, nor among those that back it`;
+  // Images are merged and left out; none comes in below.
+  const foreign = chain.slice(at + 1).find((path) => earlier.chain?.includes(path) === false);
+  return foreign === undefined
+    ? undefined
+    : `is backed by ${shown(foreign)} now, which was not so at the earlier point`;
+}
+
+function wasBacked({ chain }: EarlierDisk): boolean {
+  return chain !== undefined && chain.length > 1;
 }
 
 interface Flaw {

@@ -61,6 +61,6 @@ export interface EarlierDisk {
   readonly image: string | undefined;
   /** The smallest size in bytes that is known since that point, itself included. */
   readonly smallestSize: number | undefined;
-  /** Whether that image was backed by another. */
-  readonly wasBacked?: boolean | undefined;
+  /** That image, and what it was backed by. */
+  readonly chain?: readonly string[] | undefined;
 }
