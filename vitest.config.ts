@@ -8,6 +8,7 @@ const alias = {
   'nbd-ts-client': source('packages/nbd-client/src/index.ts'),
   'libvirt-ts-rpc': source('packages/libvirt-rpc/src/index.ts'),
   'libvirt-ts-backup/transfer': source('packages/backup-core/src/transfer.ts'),
+  'libvirt-ts-backup/testing': source('packages/backup-core/src/testing.ts'),
   'libvirt-ts-backup': source('packages/backup-core/src/index.ts'),
 };
 
