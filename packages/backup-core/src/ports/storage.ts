@@ -23,6 +23,12 @@ export interface Storage {
    */
   read(name: string, offset: number, length: number, options?: StorageOptions): Promise<Uint8Array>;
 
+  /**
+   * As `read`, into the caller's memory, which may be shared memory: it is written until the promise is settled.
+   * Saves a buffer for each read where a storage can do it.
+   */
+  readInto?(name: string, offset: number, into: Uint8Array, options?: StorageOptions): Promise<void>;
+
   /** The object's size in bytes; undefined: there is none. */
   size(name: string, options?: StorageOptions): Promise<number | undefined>;
 
