@@ -1,0 +1,103 @@
+import type { Storage, StorageOptions } from '../ports/storage.ts';
+import { encode, endName, findLeases, getIfPresent, parse, readEnd } from './lease-records.ts';
+
+/** Where intents are: one for each lease that has put something, under the lease's id. */
+export const INTENTS = 'intents/';
+
+const LEASE_ID = /^[0-9A-HJKMNP-TV-Z]{26}$/;
+const PACK_NAME = /^packs\/[0-9A-HJKMNP-TV-Z]{26}\.\d+$/;
+
+/**
+ * What an unfinished writer has put, or is about to: it is written down before it is put, so that whatever a crash
+ * leaves is known by name. Nothing is ever removed for not being known.
+ */
+export class Intent {
+  readonly #storage: Storage;
+  readonly #lease: string;
+  readonly #name: string;
+  readonly #packs: string[] = [];
+  #bytes: Uint8Array | undefined;
+
+  /** @param lease - id of the lease that it is under */
+  constructor(storage: Storage, lease: string) {
+    this.#storage = storage;
+    this.#lease = lease;
+    this.#name = `${INTENTS}${lease}`;
+  }
+
+  /** Packs that are written down. */
+  get packs(): readonly string[] {
+    return this.#packs;
+  }
+
+  /** Writes down that packs will be put. One call at a time. @throws StorageError */
+  async add(packs: readonly string[], options?: StorageOptions): Promise<void> {
+    const next = encode({ packs: [...this.#packs, ...packs] });
+    if (this.#bytes === undefined) await this.#storage.put(this.#name, next, options);
+    else await this.#storage.replace(this.#name, next, this.#bytes, options);
+    this.#bytes = next;
+    this.#packs.push(...packs);
+  }
+
+  /** The packs belong to a point now. */
+  async finish(options?: StorageOptions): Promise<void> {
+    if (this.#bytes !== undefined) await this.#storage.remove(this.#name, options);
+  }
+
+  /** Removes the packs that were put, and nothing else; none if the lease's commit was done after all. */
+  undo(options?: StorageOptions): Promise<void> {
+    return settleIntent(this.#storage, this.#lease, options);
+  }
+}
+
+/**
+ * Finishes or undoes what the owner of a lease left half done. Only for one who cannot go on: who is dead, or whose
+ * lease was taken.
+ */
+export async function settleIntent(storage: Storage, lease: string, options?: StorageOptions): Promise<void> {
+  const name = `${INTENTS}${lease}`;
+  const bytes = await getIfPresent(storage, name, options);
+  if (bytes === undefined) return;
+  if (!(await isCommitted(storage, lease, options)))
+    for (const pack of packsOf(bytes)) await storage.remove(pack, options);
+  await storage.remove(name, options);
+}
+
+/** Settles the intents whose leases are gone. */
+export async function settleOrphans(storage: Storage, options?: StorageOptions): Promise<void> {
+  // In this order: the intent of one who gives back its lease in between is gone before.
+  const intents: string[] = [];
+  for await (const { name } of storage.list(INTENTS, options)) {
+    const id = name.slice(INTENTS.length);
+    if (LEASE_ID.test(id)) intents.push(id);
+  }
+  if (intents.length === 0) return;
+  const living = new Set((await findLeases(storage, options)).map(({ id }) => id));
+  for (const id of intents) {
+    if (living.has(id)) continue;
+    await settleIntent(storage, id, options);
+    await removeSeal(storage, id, options);
+  }
+}
+
+/** Removes what says that a lease ends with a commit, unless there is an intent that has to know. */
+export async function removeSeal(storage: Storage, lease: string, options?: StorageOptions): Promise<void> {
+  if ((await readEnd(storage, lease, options))?.end !== 'commit') return;
+  if ((await storage.size(`${INTENTS}${lease}`, options)) === undefined)
+    await storage.remove(endName(lease), options);
+}
+
+/** Whether there is the object that a lease ended with, or may be. */
+async function isCommitted(storage: Storage, lease: string, options?: StorageOptions): Promise<boolean> {
+  const end = await readEnd(storage, lease, options);
+  if (end?.end !== 'commit') return false;
+  // One that cannot be read says nothing: a sweep finds what is left.
+  return end.object === '' || (await storage.size(end.object, options)) !== undefined;
+}
+
+/** Of an intent that makes no sense nothing is removed: a sweep finds what is left. */
+function packsOf(bytes: Uint8Array): string[] {
+  const packs = parse(bytes)?.packs;
+  if (!Array.isArray(packs)) return [];
+  return packs.filter((pack): pack is string => typeof pack === 'string' && PACK_NAME.test(pack));
+}
