@@ -11,3 +11,25 @@ export interface Sink {
   /** Something failed: removes what was written. */
   discard(): Promise<void>;
 }
+
+/** A range of a disk: read, known to be zeroes, or read only to be compared with what is stored. */
+export interface SinkRange {
+  readonly type: 'data' | 'zero' | 'audit';
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Ranges, in order, and the bytes of those that were read, one behind the other. */
+export interface SinkBatch {
+  /** Counts from 0 in the order of the ranges. Batches come in about that order, each exactly once. */
+  readonly sequence: number;
+  readonly ranges: readonly SinkRange[];
+  /** In shared memory, so that a worker can have it. Borrowed until the promise is settled, then used again. */
+  readonly buffer: Buffer;
+}
+
+/** A sink that takes whole buffers. */
+export interface BatchSink {
+  /** @param options - `signal` is aborted when the copy fails elsewhere: no batch that is missing will come */
+  takeBatch(batch: SinkBatch, options: { readonly signal: AbortSignal }): Promise<void>;
+}

@@ -1,6 +1,5 @@
-import type { LayoutRange } from './layout.ts';
 import type { BlockSource } from '../ports/block-source.ts';
-import type { Sink } from '../ports/sink.ts';
+import type { BatchSink, Sink, SinkRange } from '../ports/sink.ts';
 import { checkWindow, type Window } from './window.ts';
 
 export interface CopyOptions {
@@ -50,8 +49,8 @@ interface Lane {
  */
 export async function copyRanges(
   sources: readonly BlockSource[],
-  ranges: AsyncIterable<LayoutRange>,
-  sink: Sink,
+  ranges: AsyncIterable<SinkRange>,
+  sink: Sink | BatchSink,
   options: CopyOptions = {},
 ): Promise<CopyProgress> {
   const { requestBytes = DEFAULT_REQUEST_BYTES, inFlight = DEFAULT_IN_FLIGHT, signal, onProgress } = options;
@@ -77,17 +76,19 @@ export async function copyRanges(
  */
 class Copy {
   readonly #batches: AsyncGenerator<Batch, void, undefined>;
-  readonly #sink: Sink;
+  readonly #sink: Sink | BatchSink;
   readonly #window: Window;
   readonly #signal: AbortSignal | undefined;
   readonly #onProgress: ((progress: CopyProgress) => void) | undefined;
   readonly #total = { dataBytes: 0, zeroBytes: 0, ranges: 0 };
   readonly #workers: Promise<void>[] = [];
   readonly #failures: unknown[] = [];
+  /** Tells a sink that waits for an earlier batch that it will not come. */
+  readonly #failed = new AbortController();
 
   constructor(
-    ranges: AsyncIterable<LayoutRange>,
-    sink: Sink,
+    ranges: AsyncIterable<SinkRange>,
+    sink: Sink | BatchSink,
     window: Window,
     { signal, onProgress }: { [Key in 'signal' | 'onProgress']: CopyOptions[Key] | undefined },
   ) {
@@ -113,25 +114,34 @@ class Copy {
 
   #start(lane: Lane): void {
     lane.workers++;
-    this.#workers.push(this.#work(lane).catch((error: unknown) => void this.#failures.push(error)));
+    const failed = (error: unknown): void => {
+      this.#failures.push(error);
+      this.#failed.abort(error);
+    };
+    this.#workers.push(this.#work(lane).catch(failed));
   }
 
   async #work(lane: Lane): Promise<void> {
-    const buffer = Buffer.allocUnsafeSlow(this.#window.requestBytes);
+    const { requestBytes } = this.#window;
+    const buffer = isBatchSink(this.#sink)
+      ? Buffer.from(new SharedArrayBuffer(requestBytes))
+      : Buffer.allocUnsafeSlow(requestBytes);
     for (;;) {
       const next = await this.#batches.next();
       if (next.done === true || this.#failures.length > 0) return;
       this.#signal?.throwIfAborted();
-      const batch = next.value;
-      if (batch.some(({ type }) => type !== 'zero')) await this.#read(lane, batch, buffer);
-      await writeBatch(this.#sink, batch, buffer);
-      for (const { type, length } of batch)
+      const { sequence, ranges } = next.value;
+      if (ranges.some(({ type }) => type !== 'zero')) await this.#read(lane, ranges, buffer);
+      if (isBatchSink(this.#sink))
+        await this.#sink.takeBatch({ sequence, ranges, buffer }, { signal: this.#failed.signal });
+      else await writeBatch(this.#sink, ranges, buffer);
+      for (const { type, length } of ranges)
         this.#total[type === 'zero' ? 'zeroBytes' : 'dataBytes'] += length;
       this.#onProgress?.({ ...this.#total });
     }
   }
 
-  async #read(lane: Lane, batch: Batch, buffer: Buffer): Promise<void> {
+  async #read(lane: Lane, batch: Batch['ranges'], buffer: Buffer): Promise<void> {
     const started = performance.now();
     await readBatch(lane.source, batch, buffer);
     const took = performance.now() - started;
@@ -141,15 +151,23 @@ class Copy {
   }
 }
 
+function isBatchSink(sink: Sink | BatchSink): sink is BatchSink {
+  return 'takeBatch' in sink;
+}
+
 /** Ranges whose data fits into one buffer, one behind the other. */
-type Batch = readonly LayoutRange[];
+interface Batch {
+  readonly sequence: number;
+  readonly ranges: readonly SinkRange[];
+}
 
 async function* cutToBatches(
-  ranges: AsyncIterable<LayoutRange>,
+  ranges: AsyncIterable<SinkRange>,
   requestBytes: number,
   taken: () => void,
 ): AsyncGenerator<Batch, void, undefined> {
-  let batch: LayoutRange[] = [];
+  let batch: SinkRange[] = [];
+  let sequence = 0;
   let bytes = 0;
   for await (const { type, offset: start, length: rest } of ranges) {
     taken();
@@ -160,16 +178,16 @@ async function* cutToBatches(
       offset += length;
       left -= length;
       if (bytes < requestBytes && batch.length < MAX_RANGES_IN_BATCH) continue;
-      yield batch;
+      yield { sequence: sequence++, ranges: batch };
       batch = [];
       bytes = 0;
     }
   }
-  if (batch.length > 0) yield batch;
+  if (batch.length > 0) yield { sequence, ranges: batch };
 }
 
 /** Settled only when all reads are: until then the buffer is theirs. */
-async function readBatch(source: BlockSource, batch: Batch, buffer: Buffer): Promise<void> {
+async function readBatch(source: BlockSource, batch: Batch['ranges'], buffer: Buffer): Promise<void> {
   const reads: Promise<void>[] = [];
   let at = 0;
   for (const { type, offset, length } of batch) {
@@ -182,7 +200,7 @@ async function readBatch(source: BlockSource, batch: Batch, buffer: Buffer): Pro
     if (outcome.status === 'rejected') throw outcome.reason;
 }
 
-async function writeBatch(sink: Sink, batch: Batch, buffer: Buffer): Promise<void> {
+async function writeBatch(sink: Sink, batch: Batch['ranges'], buffer: Buffer): Promise<void> {
   let at = 0;
   for (const { type, offset, length } of batch) {
     if (type === 'zero') {

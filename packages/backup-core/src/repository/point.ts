@@ -1,0 +1,63 @@
+import type { DiskReading, ExcludedDisk } from '../words/disk-answers.ts';
+import type { DiskName, DomainUuid } from '../words/peer-names.ts';
+import type { DiskCounts } from './tree/disk-writer.ts';
+import type { Reference } from './tree/page.ts';
+
+/** A point and the hash of its manifest. */
+export interface PointReference {
+  /** ULID. */
+  readonly id: string;
+  /** Of the manifest, as stored; in hexadecimal. */
+  readonly sha256: string;
+}
+
+/** One disk of a stored point. */
+export interface StoredDisk extends DiskCounts {
+  /** `<target dev>`, such as `vda`. */
+  readonly name: DiskName;
+  /** Bytes of the virtual disk. */
+  readonly size: number;
+  readonly image: {
+    readonly path: string;
+    readonly format: string;
+    /** What the image is backed by, nearest first. */
+    readonly chain: readonly string[];
+  };
+  /** How it was read, and why so. */
+  readonly reading: DiskReading;
+  /** Bytes the bitmap called dirty; undefined where none was used. */
+  readonly dirtyBytes?: number | undefined;
+  /** Its content; null: all zeroes. */
+  readonly root: Reference | null;
+  /** The point where the tree began that this one shares blocks with: its own id where it shares with none. */
+  readonly treeSince: string;
+}
+
+/** Other things of a domain that are small and stored with a point, such as its NVRAM. */
+export interface StoredState {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+/** A stored point: what its manifest says. */
+export interface Point {
+  /** ULID; those of one domain sort in the order in which the points were taken. */
+  readonly id: string;
+  /** ISO 8601, UTC. */
+  readonly createdAt: string;
+  readonly domain: { readonly name: string; readonly uuid: DomainUuid };
+  /** What later changes are measured against; null: nothing tracks them. */
+  readonly checkpoint: {
+    readonly name: string;
+    /** Seconds since 1970. */
+    readonly creationTime: number;
+  } | null;
+  /** The newest point of this domain when this one was taken. */
+  readonly previous: PointReference | null;
+  readonly disks: readonly StoredDisk[];
+  /** The domain's other disks. */
+  readonly excluded: readonly ExcludedDisk[];
+  readonly definition: { readonly live: string; readonly inactive: string | null };
+  readonly versions: { readonly libvirt: string; readonly hypervisor: string };
+  readonly states?: readonly StoredState[] | undefined;
+}

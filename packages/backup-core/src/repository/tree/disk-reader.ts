@@ -1,0 +1,272 @@
+import type { BlockSource, StatusExtent, StatusReply } from '../../ports/block-source.ts';
+import type { SinkRange } from '../../ports/sink.ts';
+import { BackupUsageError, DamagedError } from '../../words/errors.ts';
+import { BLOCK_SIZE, blocksOf, HASH_BYTES } from '../format.ts';
+import { KIND, PACKING } from '../packs/pack-format.ts';
+import type { PlacedEntry } from '../packs/pack-reader.ts';
+import type { BaseTree } from './builder.ts';
+import { FANOUT } from './page.ts';
+import { type BlockRun, TreeReader } from './tree-reader.ts';
+import type { TreeStore } from './tree-store.ts';
+
+const BASE_ALLOCATION = 'base:allocation';
+const STATE_HOLE_ZERO = 3;
+/** The most that is read at once. */
+const PIECE_BYTES: number = 2 * 1024 * 1024;
+/** The longest that a block can be as stored. */
+const MAX_STORED_BYTES: number = BLOCK_SIZE + 28;
+const MAX_SPARE_BUFFERS = 4;
+/** What one status request answers at most. */
+const MAX_STATUS_EXTENTS = 4096;
+
+/** A block that is stored: where, and where it goes in the memory that is filled. */
+interface Wanted {
+  readonly entry: PlacedEntry;
+  readonly block: number;
+  readonly to: number;
+}
+
+/**
+ * A disk at a point, readable at random or front to back; every block is checked against its hash. It is a source as
+ * an NBD export is one, so the same copy restores it.
+ */
+export class DiskReader implements BlockSource {
+  readonly exportSize: number;
+  readonly metaContexts: readonly string[] = [BASE_ALLOCATION];
+  readonly statistics: { readBytesRequested: number } = { readBytesRequested: 0 };
+  readonly #store: TreeStore;
+  readonly #tree: TreeReader;
+  readonly #spare: SharedArrayBuffer[] = [];
+  readonly #ended = new AbortController();
+
+  constructor(store: TreeStore, tree: BaseTree) {
+    this.#store = store;
+    this.#tree = new TreeReader(store, tree);
+    this.exportSize = tree.size;
+  }
+
+  /** Bytes of the disk. */
+  get size(): number {
+    return this.exportSize;
+  }
+
+  /** The whole disk as ranges of data and zeroes, in order, without reading any block. */
+  async *extents(
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): AsyncGenerator<SinkRange & { readonly type: 'data' | 'zero' }, void, undefined> {
+    for await (const run of this.#tree.runs(this.#signal(options.signal))) yield this.#extentOf(run);
+  }
+
+  async read(
+    offset: number,
+    length: number,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<Uint8Array> {
+    this.#check(offset, length);
+    const bytes = Buffer.allocUnsafe(length);
+    await this.readInto(bytes, offset, options);
+    return bytes;
+  }
+
+  /**
+   * Fills a buffer from `offset` on. Fastest for whole blocks into shared memory.
+   *
+   * @throws DamagedError naming the pack and the range; nothing in the buffer is to be used then
+   */
+  async readInto(
+    buffer: Uint8Array,
+    offset: number,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<void> {
+    this.#check(offset, buffer.length);
+    this.statistics.readBytesRequested += buffer.length;
+    for (let at = 0; at < buffer.length;) {
+      const start = offset + at;
+      const end = Math.min(offset + buffer.length, Math.floor(start / BLOCK_SIZE) * BLOCK_SIZE + PIECE_BYTES);
+      await this.#readPiece(buffer.subarray(at, at + end - start), start, this.#signal(options.signal));
+      at += end - start;
+    }
+  }
+
+  async blockStatus(
+    offset: number,
+    length: number,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<StatusReply> {
+    this.#check(offset, length);
+    const extents: StatusExtent[] = [];
+    const end = offset + length;
+    // A reply may be shorter than what was asked for.
+    for await (const { type, first, count } of this.#tree.runs(this.#signal(options.signal))) {
+      const from = Math.max(offset, first * BLOCK_SIZE);
+      const to = Math.min(end, (first + count) * BLOCK_SIZE);
+      if (from >= end || extents.length === MAX_STATUS_EXTENTS) break;
+      if (to > from)
+        extents.push({ offset: from, length: to - from, flags: type === 'zero' ? STATE_HOLE_ZERO : 0 });
+    }
+    return new Map([[BASE_ALLOCATION, extents]]);
+  }
+
+  close(): Promise<void> {
+    this.#ended.abort(new Error('the disk was closed'));
+    return Promise.resolve();
+  }
+
+  destroy(reason?: Error): void {
+    this.#ended.abort(reason);
+  }
+
+  #signal(signal: AbortSignal | undefined): AbortSignal {
+    this.#ended.signal.throwIfAborted();
+    signal?.throwIfAborted();
+    return signal ?? this.#ended.signal;
+  }
+
+  #check(offset: number, length: number): void {
+    if (!Number.isSafeInteger(offset) || offset < 0 || length < 0 || offset + length > this.exportSize)
+      throw new BackupUsageError('option', `${length} bytes at ${offset} are not on the disk`);
+  }
+
+  #extentOf({ type, first, count }: BlockRun): SinkRange & { readonly type: 'data' | 'zero' } {
+    const offset = first * BLOCK_SIZE;
+    return { type, offset, length: Math.min(this.exportSize, offset + count * BLOCK_SIZE) - offset };
+  }
+
+  async #readPiece(buffer: Uint8Array, offset: number, signal: AbortSignal): Promise<void> {
+    const first = Math.floor(offset / BLOCK_SIZE);
+    const count = blocksOf(offset + buffer.length) - first;
+    const memory: unknown = buffer.buffer;
+    if (
+      offset % BLOCK_SIZE === 0 &&
+      buffer.length % BLOCK_SIZE === 0 &&
+      memory instanceof SharedArrayBuffer
+    ) {
+      await this.#readBlocks(first, count, memory, buffer.byteOffset, signal);
+      return;
+    }
+    const whole = this.#take(count * BLOCK_SIZE);
+    await this.#readBlocks(first, count, whole, 0, signal);
+    const from = offset - first * BLOCK_SIZE;
+    buffer.set(new Uint8Array(whole, from, buffer.length));
+    this.#give(whole);
+  }
+
+  /** Whole blocks into shared memory. */
+  async #readBlocks(
+    first: number,
+    count: number,
+    memory: SharedArrayBuffer,
+    at: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const wanted = await this.#locate(first, count, memory, at, signal);
+    if (wanted.length === 0) return;
+    const isPlain = this.#store.keys === undefined;
+    const isInPlace = isPlain && wanted.every(({ entry }) => entry.packing === PACKING.none);
+    const stored = wanted.reduce((sum, { entry }) => sum + entry.length, 0);
+    const input = isInPlace ? memory : this.#take(stored);
+    const places = await this.#fetch(wanted, input, isInPlace, signal);
+    const expected = new Uint8Array(wanted.length * HASH_BYTES);
+    for (const [index, { entry }] of wanted.entries()) expected.set(entry.hash, index * HASH_BYTES);
+    const { damaged } = await this.#store.workers.run({
+      type: 'check',
+      input,
+      output: memory,
+      places,
+      expected,
+      hashKey: this.#store.keys?.hashKey,
+      dataKeys: isPlain ? undefined : this.#dataKeys(wanted),
+    });
+    if (!isInPlace) this.#give(input);
+    const bad = wanted[damaged[0] ?? -1];
+    if (bad !== undefined) throw this.#damaged(bad.block, bad.entry, 'its hash is wrong');
+  }
+
+  async #locate(
+    first: number,
+    count: number,
+    memory: SharedArrayBuffer,
+    at: number,
+    signal: AbortSignal,
+  ): Promise<readonly Wanted[]> {
+    const wanted: Wanted[] = [];
+    for (let index = 0; index < count; index++) {
+      const block = first + index;
+      const to = at + index * BLOCK_SIZE;
+      const leaf = await this.#tree.leaf(Math.floor(block / FANOUT), signal);
+      const reference = leaf?.get(block % FANOUT);
+      if (reference === undefined) {
+        new Uint8Array(memory, to, BLOCK_SIZE).fill(0);
+        continue;
+      }
+      const entry = await this.#store.packs.locate(reference.pack, reference.number, signal);
+      if (entry.kind !== KIND.block || Buffer.compare(entry.hash, reference.hash) !== 0)
+        throw this.#damaged(block, entry, 'it is another one');
+      if (entry.length === 0 || entry.length > MAX_STORED_BYTES)
+        throw this.#damaged(block, entry, `it cannot have ${entry.length} bytes`);
+      wanted.push({ entry, block, to });
+    }
+    return wanted;
+  }
+
+  /** Reads what lies one behind the other in a pack at once. @returns places for the check of the workers */
+  async #fetch(
+    wanted: readonly Wanted[],
+    input: SharedArrayBuffer,
+    isInPlace: boolean,
+    signal: AbortSignal,
+  ): Promise<Uint32Array> {
+    const places = new Uint32Array(wanted.length * 4);
+    const reads: Promise<void>[] = [];
+    let at = 0;
+    for (let index = 0; index < wanted.length;) {
+      const { entry, to } = wanted[index] as Wanted;
+      const start = isInPlace ? to : at;
+      let length = 0;
+      for (; index < wanted.length; index++) {
+        const next = wanted[index] as Wanted;
+        const follows = next.entry.object === entry.object && next.entry.offset === entry.offset + length;
+        if (!follows || (isInPlace && next.to !== to + length)) break;
+        places.set([start + length, next.entry.length, next.entry.packing, next.to], index * 4);
+        length += next.entry.length;
+      }
+      reads.push(this.#store.packs.readInto(entry, Buffer.from(input, start, length), signal));
+      at += length;
+    }
+    // All of them, so that none still writes into the memory when this is settled.
+    for (const outcome of await Promise.allSettled(reads))
+      if (outcome.status === 'rejected') throw outcome.reason;
+    return places;
+  }
+
+  #dataKeys(wanted: readonly Wanted[]): Uint8Array {
+    const keys = new Uint8Array(wanted.length * HASH_BYTES);
+    let last: { readonly slot: Uint8Array; readonly key: Uint8Array } | undefined;
+    for (const [index, { entry }] of wanted.entries()) {
+      const slot = entry.keySlot;
+      if (last?.slot !== slot)
+        last = { slot, key: (this.#store.keys as NonNullable<TreeStore['keys']>).dataKeyOf(slot) };
+      keys.set(last.key, index * HASH_BYTES);
+    }
+    return keys;
+  }
+
+  #damaged(block: number, entry: PlacedEntry, why: string): DamagedError {
+    const where = `number ${entry.number} of pack ${entry.object}`;
+    return new DamagedError(
+      'hash',
+      `${BLOCK_SIZE} bytes of the disk at ${block * BLOCK_SIZE} are damaged: ${where}: ${why}`,
+    );
+  }
+
+  #take(bytes: number): SharedArrayBuffer {
+    const spare = this.#spare.pop();
+    return spare !== undefined && spare.byteLength >= bytes
+      ? spare
+      : new SharedArrayBuffer(Math.max(bytes, BLOCK_SIZE));
+  }
+
+  #give(memory: SharedArrayBuffer): void {
+    if (this.#spare.length < MAX_SPARE_BUFFERS) this.#spare.push(memory);
+  }
+}

@@ -1,0 +1,75 @@
+import { BLOCK_SIZE } from '../format.ts';
+import type { BaseTree } from './builder.ts';
+import { FANOUT, levelsOf, type Page } from './page.ts';
+import type { TreeStore } from './tree-store.ts';
+
+/** Blocks one behind the other that are all zero or all data. */
+export interface BlockRun {
+  readonly type: 'data' | 'zero';
+  readonly first: number;
+  readonly count: number;
+}
+
+/** Finds the pages of one disk at one point. */
+export class TreeReader {
+  readonly #store: TreeStore;
+  readonly #tree: BaseTree;
+
+  constructor(store: TreeStore, tree: BaseTree) {
+    this.#store = store;
+    this.#tree = tree;
+  }
+
+  /** The page that refers to blocks from `index` times 1,024 on; undefined: they are zero. */
+  async leaf(index: number, signal?: AbortSignal): Promise<Page | undefined> {
+    const top = levelsOf(this.#tree.size) - 1;
+    // Beyond the end there is nothing, whatever the page says.
+    if (index * FANOUT * BLOCK_SIZE >= this.#tree.size) return undefined;
+    let reference = this.#tree.root;
+    for (let level = top; level > 0 && reference !== undefined; level--) {
+      const page = await this.#store.load(reference, level, signal);
+      reference = page.get(Math.floor(index / FANOUT ** (level - 1)) % FANOUT);
+    }
+    return reference === undefined ? undefined : this.#store.load(reference, 0, signal);
+  }
+
+  /** Which blocks are stored, in order, without reading any. */
+  async *runs(signal?: AbortSignal): AsyncGenerator<BlockRun, void, undefined> {
+    const blocks = Math.ceil(this.#tree.size / BLOCK_SIZE);
+    const top = levelsOf(this.#tree.size) - 1;
+    let pending: BlockRun | undefined;
+    for await (const run of this.#walk(this.#tree.root, top, 0, signal)) {
+      const count = Math.min(run.count, blocks - run.first);
+      if (count <= 0) break;
+      if (pending?.type === run.type) {
+        pending = { ...pending, count: pending.count + count };
+        continue;
+      }
+      if (pending !== undefined) yield pending;
+      pending = { ...run, count };
+    }
+    if (pending !== undefined) yield pending;
+  }
+
+  /** The blocks under a page, or under one that is not there. */
+  async *#walk(
+    reference: BaseTree['root'],
+    level: number,
+    first: number,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<BlockRun, void, undefined> {
+    const span = FANOUT ** level;
+    if (reference === undefined) {
+      yield { type: 'zero', first, count: span * FANOUT };
+      return;
+    }
+    const page = await this.#store.load(reference, level, signal);
+    for (let slot = 0; slot < FANOUT; slot++) {
+      const start = first + slot * span;
+      if (start * BLOCK_SIZE >= this.#tree.size) return;
+      if (!page.has(slot)) yield { type: 'zero', first: start, count: span };
+      else if (level === 0) yield { type: 'data', first: start, count: 1 };
+      else yield* this.#walk(page.get(slot), level - 1, start, signal);
+    }
+  }
+}
