@@ -4,6 +4,7 @@ import type { Storage } from '../ports/storage.ts';
 import { BackupUsageError, messageOf, RepositoryError } from '../words/errors.ts';
 import { shown } from '../words/peer-names.ts';
 import { BLOCK_SIZE, REPOSITORY_FILE } from './format.ts';
+import { COMPANIONS } from './companions.ts';
 import {
   createEncryption,
   type EncryptionFields,
@@ -40,7 +41,7 @@ export interface CreateRepositoryOptions {
   /** Default `none`. */
   readonly compression?: Compression | undefined;
   readonly encryption?: EncryptionOptions | undefined;
-  /** What else is put into a new repository, such as a program that restores from it. */
+  /** What else is put into a new repository; default: a program that restores from it, and how to use it. */
   readonly companions?: Readonly<Record<string, Uint8Array>> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -63,7 +64,7 @@ export async function createRepositoryFile(
   storage: Storage,
   options: CreateRepositoryOptions = {},
 ): Promise<OpenRepositoryFile> {
-  const { compression = 'none', encryption, companions = {}, signal } = options;
+  const { compression = 'none', encryption, companions = COMPANIONS, signal } = options;
   if (!COMPRESSIONS.includes(compression))
     throw new BackupUsageError('option', `compression must be one of ${COMPRESSIONS.join(', ')}`);
   checkZstd(compression);
