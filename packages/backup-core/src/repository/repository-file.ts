@@ -4,6 +4,14 @@ import type { Storage } from '../ports/storage.ts';
 import { BackupUsageError, messageOf, RepositoryError } from '../words/errors.ts';
 import { shown } from '../words/peer-names.ts';
 import { BLOCK_SIZE, REPOSITORY_FILE } from './format.ts';
+import { COMPANIONS } from './companions.ts';
+import {
+  createEncryption,
+  type EncryptionFields,
+  type EncryptionOptions,
+  openEncryption,
+  type RepositoryKey,
+} from './key-envelope.ts';
 import type { RepositoryKeys } from './seal.ts';
 import { isMissing, isTaken, storageFailure } from './storage-errors.ts';
 
@@ -32,12 +40,17 @@ export interface OpenRepositoryFile {
 export interface CreateRepositoryOptions {
   /** Default `none`. */
   readonly compression?: Compression | undefined;
-  /** What else is put into a new repository, such as a program that restores from it. */
+  readonly encryption?: EncryptionOptions | undefined;
+  /** What else is put into a new repository; default: a program that restores from it, and how to use it. */
   readonly companions?: Readonly<Record<string, Uint8Array>> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-interface OpenRepositoryFileOptions {
+export interface OpenRepositoryFileOptions {
+  /** Of an encrypted repository. */
+  readonly key?: RepositoryKey | undefined;
+  /** Of a recipient, X25519: to read what is sealed to public keys. */
+  readonly privateKey?: Uint8Array | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -51,27 +64,33 @@ export async function createRepositoryFile(
   storage: Storage,
   options: CreateRepositoryOptions = {},
 ): Promise<OpenRepositoryFile> {
-  const { compression = 'none', companions = {}, signal } = options;
+  const { compression = 'none', encryption, companions = COMPANIONS, signal } = options;
   if (!COMPRESSIONS.includes(compression))
     throw new BackupUsageError('option', `compression must be one of ${COMPRESSIONS.join(', ')}`);
   checkZstd(compression);
   await checkEmpty(storage, signal);
   const id = randomBytes(4).toString('hex');
-  const content = { format: FORMAT, id, blockSize: BLOCK_SIZE, compression };
+  const content = {
+    format: FORMAT,
+    id,
+    blockSize: BLOCK_SIZE,
+    compression,
+    encryption: encryption && (await createEncryption(id, encryption)),
+  };
   for (const [name, bytes] of Object.entries(companions)) await putIfAbsent(storage, name, bytes, signal);
   await putIfAbsent(storage, REPOSITORY_FILE, Buffer.from(`${JSON.stringify(content, null, 1)}\n`), signal);
   // Somebody else's may have come first.
-  return openRepositoryFile(storage, { signal });
+  return openRepositoryFile(storage, { key: encryption?.key, signal });
 }
 
 /** @throws RepositoryError `absent`, `format`, `foreign`, `key` */
 export async function openRepositoryFile(
   storage: Storage,
-  { signal }: OpenRepositoryFileOptions = {},
+  { key, privateKey, signal }: OpenRepositoryFileOptions = {},
 ): Promise<OpenRepositoryFile> {
   const bytes = await readFile(storage, signal);
   const fields = parse(bytes, storage.description);
-  const { format, id, blockSize, compression } = fields;
+  const { format, id, blockSize, compression, encryption } = fields;
   if (format !== FORMAT)
     throw new RepositoryError(
       'format',
@@ -83,7 +102,11 @@ export async function openRepositoryFile(
   if (known === undefined)
     throw new RepositoryError('format', `the compression of ${storage.description} is not known`);
   checkZstd(known);
-  return { format, id, blockSize, compression: known, keys: undefined };
+  const keys =
+    encryption === undefined
+      ? undefined
+      : await openEncryption(id, checkedEncryption(encryption, storage.description), { key, privateKey });
+  return { format, id, blockSize, compression: known, keys };
 }
 
 async function readFile(storage: Storage, signal: AbortSignal | undefined): Promise<Uint8Array> {
@@ -110,6 +133,20 @@ function parse(bytes: Uint8Array, description: string): Readonly<Record<string, 
       cause: error,
     });
   }
+}
+
+function checkedEncryption(value: unknown, description: string): EncryptionFields {
+  const fields = value as Partial<Record<keyof EncryptionFields, unknown>> | null;
+  const data = fields?.data as { publicKey?: unknown; sealed?: unknown } | undefined;
+  const isSound =
+    fields?.cipher === 'aes-256-gcm' &&
+    typeof fields.salt === 'string' &&
+    typeof fields.master === 'string' &&
+    (fields.wrapped === undefined || typeof fields.wrapped === 'string') &&
+    (data === undefined || (typeof data.publicKey === 'string' && Array.isArray(data.sealed)));
+  if (!isSound)
+    throw new RepositoryError('format', `the encryption of ${description} is not known to this version`);
+  return fields as unknown as EncryptionFields;
 }
 
 async function checkEmpty(storage: Storage, signal: AbortSignal | undefined): Promise<void> {
