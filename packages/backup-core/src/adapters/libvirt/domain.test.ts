@@ -25,7 +25,7 @@ interface Script {
   readonly checkpointXml?: string;
   /** Answers of the monitor by the name of the command. */
   readonly monitor?: Readonly<Record<string, () => unknown>>;
-  readonly fail?: Readonly<Record<string, unknown>>;
+  readonly fail?: Readonly<Record<string, Error>>;
 }
 
 /** A daemon that says what no real one says. What is asked of it is noted. */
@@ -33,7 +33,7 @@ function daemon(script: Script, asked: string[] = []): LibvirtDomain {
   const answer = <T>(call: string, value: () => T): Promise<T> => {
     asked.push(call);
     const failure = script.fail?.[call];
-    return failure === undefined ? Promise.resolve().then(value) : Promise.reject(failure as Error);
+    return failure === undefined ? Promise.resolve().then(value) : Promise.reject(failure);
   };
   const live = `<domain><devices>${script.disksXml ?? ''}</devices></domain>`;
   const checkpoint = (name: string): object => ({
@@ -241,7 +241,7 @@ describe('LibvirtDomain', () => {
 
   it('is made of a domain of libvirt, and of nothing else', () => {
     for (const wrong of [undefined, null, 'web1', {}])
-      expect(() => hypervisorDomain(wrong as unknown as Domain)).toThrow(
+      expect(() => hypervisorDomain(wrong as Domain)).toThrow(
         expect.objectContaining({ code: 'ERR_BACKUP_USAGE', reason: 'option' }),
       );
   });
