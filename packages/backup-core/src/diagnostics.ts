@@ -1,16 +1,24 @@
 import { channel } from 'node:diagnostics_channel';
-import type { FullReason } from './words/disk-answers.ts';
-import type { JobRecord } from './job/job-record.ts';
+import type { DiskReading, FullReason } from './words/disk-answers.ts';
 
-/**
- * What the channel `libvirt-ts-backup:job` tells whenever a job comes into another state: the same value that
- * `PullBackup.record` has.
- */
-export type JobMessage = JobRecord;
+/** What the channel `libvirt-ts-backup:job` tells whenever a job comes into another state. */
+export interface JobMessage {
+  readonly state: 'planned' | 'begun' | 'transferring' | 'committed' | 'ended';
+  /** What its socket and scratch files are named after. */
+  readonly name: string;
+  readonly domain: { readonly name: string; readonly uuid: string };
+  /** The checkpoint that is created with it, if any. */
+  readonly checkpoint: string | null;
+  readonly disks: readonly { readonly name: string; readonly reading: DiskReading }[];
+  /** Of `ended`. */
+  readonly outcome?: 'completed' | 'aborted' | undefined;
+  /** Of `ended`: what could not be removed, as sentences. */
+  readonly left?: readonly string[] | undefined;
+}
 
 /** What the channel `libvirt-ts-backup:disk` tells when the reading of a disk of a job begins, ends or fails. */
 export interface DiskMessage {
-  /** `JobRecord.name`. */
+  /** `JobMessage.name`. */
   readonly job: string;
   /** `<target dev>`, such as `vda`. */
   readonly disk: string;
