@@ -34,6 +34,7 @@ export function parseImageBitmaps(nodes: unknown): readonly ImageBitmap[] {
           node: String(node['node-name']),
           image: imagePath(node.file ?? ''),
           imageSize: node.image?.['virtual-size'],
+          clusterSize: node.image?.['cluster-size'],
           name: bitmap.name,
           dirtyBytes: bitmap.count ?? 0,
           granularity: bitmap.granularity ?? 0,
@@ -51,7 +52,7 @@ export function parseImageBitmaps(nodes: unknown): readonly ImageBitmap[] {
 interface BlockNode {
   readonly 'node-name'?: string;
   readonly file?: string;
-  readonly image?: { readonly 'virtual-size'?: number };
+  readonly image?: { readonly 'virtual-size'?: number; readonly 'cluster-size'?: number };
   readonly 'dirty-bitmaps'?: readonly {
     readonly name?: string;
     readonly count?: number;

@@ -146,9 +146,10 @@ export class PullBackupDisk {
   }
 
   #layout({ alignment, audit, signal }: RangeOptions): AsyncGenerator<LayoutRange, void, undefined> {
-    const { doubtful, lastCleanCluster } = this.#plan;
+    const { doubtful, cluster, lastCleanCluster } = this.#plan;
     const dirtyBitmap = dirtyContextOf(this.#plan);
-    return layout(this.#source, { dirtyBitmap, doubtful, lastCleanCluster, alignment, audit, signal });
+    const trusted = { dirtyBitmap, doubtful, cluster, lastCleanCluster };
+    return layout(this.#source, { ...trusted, alignment, audit, signal });
   }
 
   async *#reading<Item>(
