@@ -77,7 +77,7 @@ describe.skipIf(servers.skip)(servers.title('every procedure'), () => {
       const [args = {}] = fc.sample(arbitraryFields(row.args), { numRuns: 1, seed });
       const error = await answer(libvirt.call<Procedure>(row, args as never));
       if (error === undefined) answered++;
-      else if (error.code !== 'VIR_ERR_RPC') continue;
+      else if (error.code !== 'ERR_LIBVIRT_RPC') continue;
       else if (error.isUnsupported) notKnown.push(row.number);
       else if (/decode/.test(error.message)) notRead.push(error.message);
     }
@@ -153,7 +153,7 @@ describe.skipIf(servers.skip)(servers.title('every procedure'), () => {
       if (args === undefined) left.push(row.name);
       else {
         const error = await answer(libvirt.call<Procedure>(row, args as never));
-        if (error?.code === 'VIR_ERR_RPC' && !error.isUnsupported) notRead.push(error.message);
+        if (error?.code === 'ERR_LIBVIRT_RPC' && !error.isUnsupported) notRead.push(error.message);
       }
     }
     expect(notRead).toEqual([]);

@@ -23,6 +23,7 @@ import {
   type StoragePoolEvents,
 } from './events/object-event.ts';
 import { cString, type HypervisorChoice, type NodeInfo, wireChoice } from './host-facts.ts';
+import { refuseOwnProcedure } from './own-procedures.ts';
 import { connectProcedures } from './procedures/connect.ts';
 import { domainProcedures } from './procedures/domain.ts';
 import { events } from './procedures/events.ts';
@@ -101,7 +102,8 @@ export class Connection implements DomainConnection, AsyncDisposable {
   }
 
   /**
-   * Calls any procedure, typed by its row of `procedures`, or by a row of your own.
+   * Calls any procedure, typed by its row of `procedures`, or by a row of your own; but for those that the connection
+   * needs for itself: opening, authentication, closing, registration for events.
    *
    * @throws LibvirtError (the daemon answered with an error), LibvirtUsageError (nothing was sent),
    * LibvirtTimeoutError, LibvirtProtocolError, LibvirtConnectionClosedError, or the signal's reason
@@ -112,6 +114,7 @@ export class Connection implements DomainConnection, AsyncDisposable {
     options: CallOptions = {},
   ): Promise<ReplyOf<P>> {
     checkCallOptions(options, CALL_OPTIONS, procedure.name);
+    refuseOwnProcedure(procedure);
     return this.#session.call(procedure, args, options);
   }
 

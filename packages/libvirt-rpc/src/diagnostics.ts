@@ -1,5 +1,6 @@
 import { tracingChannel, type TracingChannel } from 'node:diagnostics_channel';
 import { LibvirtError } from './libvirt-error.ts';
+import { shownUri } from './sanitize.ts';
 
 /** What `tracing:libvirt-ts-rpc:call:*` tells of one call. Never arguments or replies: they may hold secrets. */
 export interface CallTrace {
@@ -8,7 +9,7 @@ export interface CallTrace {
   readonly program: string;
   readonly number: number;
   /** The number that libvirt gave the error, where it answered with one. In `asyncEnd` and `error`. */
-  errorNumber?: number;
+  virErrorNumber?: number;
 }
 
 /** What `tracing:libvirt-ts-rpc:connect:*` tells of one `connect`. */
@@ -31,7 +32,7 @@ export function traceCall<Reply>(
     try {
       return await run();
     } catch (error) {
-      if (error instanceof LibvirtError) trace.errorNumber = error.errorNumber;
+      if (error instanceof LibvirtError) trace.virErrorNumber = error.virErrorNumber;
       throw error;
     }
   };
@@ -41,8 +42,7 @@ export function traceCall<Reply>(
 /** Connects, and tells those who listen. */
 export function traceConnect<Result>(uri: string, run: () => Promise<Result>): Promise<Result> {
   if (!hasSubscribers(connectChannel)) return run();
-  const shown = uri.replace(/[?#].*$/s, '').replace(/\/\/[^/]*@/, '//');
-  return traced(connectChannel, { uri: shown }, run);
+  return traced(connectChannel, { uri: shownUri(uri) }, run);
 }
 
 /** Node shows what the traced promise brings to those who listen: so it brings nothing. */

@@ -60,7 +60,8 @@ describe('LibvirtError', () => {
   ])('%i is %s', (code, name, predicate) => {
     const error = new LibvirtError({ ...plain, code }, 'REMOTE_PROC_DOMAIN_FSFREEZE');
     expect(error).toBeInstanceOf(LibvirtFailure);
-    expect(error).toMatchObject({ name: 'LibvirtError', code: name, errorNumber: code });
+    expect(error).toMatchObject({ name: 'LibvirtError', virErrorName: name, virErrorNumber: code });
+    expect(error.code).toBe(name.replace('VIR_ERR_', 'ERR_LIBVIRT_'));
     expect(PREDICATES.filter((candidate) => error[candidate])).toEqual(
       predicate === undefined ? [] : [predicate],
     );
@@ -105,13 +106,13 @@ describe('LibvirtError', () => {
     const error = new LibvirtError(fields, 'REMOTE_PROC_X');
     expect(error).toMatchObject({
       ...same,
-      code: 'VIR_ERR_SYSTEM_ERROR',
-      errorNumber: code,
+      code: 'ERR_LIBVIRT_SYSTEM_ERROR',
+      virErrorNumber: code,
       errorDomain: domain,
       errorDomainName: 'VIR_FROM_STORAGE',
       serverMessage: message,
       procedure: 'REMOTE_PROC_X',
-      message: 'REMOTE_PROC_X failed with VIR_ERR_SYSTEM_ERROR (38): a\\u{a}b',
+      message: 'a\\u{a}b (REMOTE_PROC_X: VIR_ERR_SYSTEM_ERROR, 38)',
     });
   });
 
@@ -132,6 +133,6 @@ describe('LibvirtError', () => {
 
   test('a missing message', () => {
     const error = new LibvirtError({ ...plain, message: null }, 'REMOTE_PROC_X');
-    expect(error.message).toBe('REMOTE_PROC_X failed with VIR_ERR_INTERNAL_ERROR (1)');
+    expect(error.message).toBe('the daemon gives no reason (REMOTE_PROC_X: VIR_ERR_INTERNAL_ERROR, 1)');
   });
 });

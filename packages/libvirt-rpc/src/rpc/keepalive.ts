@@ -1,9 +1,9 @@
 /** How a connection finds out that its daemon is gone without a word. */
 export interface KeepaliveOptions {
   /** Time in milliseconds without any byte after which a ping is sent; 0: never, and the daemon is not asked to either. */
-  readonly intervalMs?: number;
+  readonly intervalMs?: number | undefined;
   /** As many pings may stay unanswered. */
-  readonly count?: number;
+  readonly count?: number | undefined;
 }
 
 /** Sends pings while nothing arrives; anything counts as an answer, a part of a long packet too. */
