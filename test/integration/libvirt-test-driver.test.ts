@@ -88,7 +88,16 @@ describe.skipIf(servers.skip)(servers.title("libvirt's test driver"), () => {
     const refused = async (promise: Promise<unknown>): Promise<unknown> =>
       promise.catch((error: unknown) => error);
     const domain = await libvirt.lookupDomainByName('test');
-    expect(await refused(libvirt.lookupDomainByName('nosuch'))).toMatchObject({ isNoDomain: true });
+    const nosuch = await refused(libvirt.lookupDomainByName('nosuch'));
+    expect(nosuch).toMatchObject({ isNoDomain: true });
+    expect((nosuch as Error).message).toMatch(
+      /^Domain not found.*\(REMOTE_PROC_DOMAIN_LOOKUP_BY_NAME of "nosuch" at test\+unix:\/\/\/default: VIR_ERR_NO_DOMAIN, 42\)$/,
+    );
+    // Events that the daemon is too old for: libvirt has this one since 11.2, and none of these kinds ever.
+    const events = [libvirt.domainEvents('nicMacChange')];
+    if ((await libvirt.getLibVersion()) < 11_002_000)
+      for (const stream of events)
+        await expect(stream.ready).rejects.toMatchObject({ isUnsupported: true, virErrorNumber: 1 });
     expect(await refused(domain.getJobInfo())).toMatchObject({ isUnsupported: true });
     expect(await refused(domain.destroy())).toMatchObject({ code: 'ERR_LIBVIRT_OPERATION_DENIED' });
     const unknown = { ...procedures.connectGetType, number: 9999 };

@@ -7,7 +7,7 @@ import { traceConnect } from './diagnostics.ts';
 import { LibvirtConnectError, LibvirtConnectionClosedError, LibvirtUsageError } from './errors.ts';
 import { connectProcedures } from './procedures/connect.ts';
 import { VIR_DRV_FEATURE, virConnectFlags } from './protocol/constants.ts';
-import type { KeepaliveOptions } from './rpc/keepalive.ts';
+import type { KeepaliveLimits, KeepaliveOptions } from './rpc/keepalive.ts';
 import { optionsObject } from './rpc/call-options.ts';
 import { RpcSession, type SessionOptions } from './rpc/session.ts';
 import { shownUri } from './sanitize.ts';
@@ -212,7 +212,7 @@ function checkConnectOptions(options: ConnectOptions): void {
   }
 }
 
-function checkedKeepalive({ keepalive = {} }: ConnectOptions): Required<KeepaliveOptions> {
+function checkedKeepalive({ keepalive = {} }: ConnectOptions): KeepaliveLimits {
   return checked(KEEPALIVE_DEFAULTS, keepalive);
 }
 

@@ -73,6 +73,7 @@ describe('LibvirtError', () => {
     [39, 10, 'unknown procedure: 450', false],
     [1, 7, 'unknown procedure: 450', false],
     [39, 7, 'Unable to decode message payload', false],
+    [1, 7, 'internal error: unsupported event ID 27', false],
   ])('code %i, domain %i, "%s": unsupported is %s', (code, domain, message, unsupported) => {
     expect(new LibvirtError({ ...plain, code, domain, message }, 'P').isUnsupported).toBe(unsupported);
   });
@@ -135,4 +136,24 @@ describe('LibvirtError', () => {
     const error = new LibvirtError({ ...plain, message: null }, 'REMOTE_PROC_X');
     expect(error.message).toBe('the daemon gives no reason (REMOTE_PROC_X: VIR_ERR_INTERNAL_ERROR, 1)');
   });
+});
+
+test.each([
+  ['REMOTE_PROC_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY', 'internal error: unsupported event ID 27', true],
+  ['REMOTE_PROC_CONNECT_NETWORK_EVENT_REGISTER_ANY', 'unsupported network event ID 1', true],
+  ['REMOTE_PROC_CONNECT_STORAGE_POOL_EVENT_REGISTER_ANY', 'unsupported storage pool event ID 2', true],
+  ['REMOTE_PROC_CONNECT_NETWORK_EVENT_REGISTER_ANY', 'out of order', false],
+])('an event that the daemon does not know: %s, "%s"', (procedure, message, unsupported) => {
+  expect(new LibvirtError({ ...plain, message }, procedure).isUnsupported).toBe(unsupported);
+});
+
+test('the message says what is meant first, of what and where behind it', () => {
+  const args = { dom: { name: 'web1\u202e' }, name: 'c1' };
+  const uri = 'qemu:///system';
+  expect(new LibvirtError({ ...plain, message: 'no' }, 'P', { args, uri }).message).toBe(
+    'no (P of "c1" at qemu:///system: VIR_ERR_INTERNAL_ERROR, 1)',
+  );
+  expect(new LibvirtError({ ...plain, message: 'no' }, 'P', { args: { dom: args.dom } }).message).toBe(
+    'no (P of "web1\\u{202e}": VIR_ERR_INTERNAL_ERROR, 1)',
+  );
 });

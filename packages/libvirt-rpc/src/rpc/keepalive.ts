@@ -6,6 +6,12 @@ export interface KeepaliveOptions {
   readonly count?: number | undefined;
 }
 
+/** The same with nothing left out. */
+export interface KeepaliveLimits {
+  readonly intervalMs: number;
+  readonly count: number;
+}
+
 /** Sends pings while nothing arrives; anything counts as an answer, a part of a long packet too. */
 export class Keepalive {
   readonly #count: number;
@@ -15,7 +21,7 @@ export class Keepalive {
   #unanswered = 0;
   #isSuspended = false;
 
-  constructor(options: Required<KeepaliveOptions>, ping: () => void, dead: () => void) {
+  constructor(options: KeepaliveLimits, ping: () => void, dead: () => void) {
     this.#count = options.count;
     this.#ping = ping;
     this.#dead = dead;

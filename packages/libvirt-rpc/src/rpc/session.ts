@@ -14,7 +14,7 @@ import { CallQueue } from './call-queue.ts';
 import { checkedTimeout } from './call-timeout.ts';
 import { type CloseInfo, closedError, hungUp, interruptedError } from './close-info.ts';
 import { Framer } from './framer.ts';
-import { Keepalive, type KeepaliveOptions } from './keepalive.ts';
+import { Keepalive, type KeepaliveLimits } from './keepalive.ts';
 import { Outbox } from './outbox.ts';
 import { encodeKeepalive, encodePacket, type Packet } from './packet.ts';
 import type { CallOptions } from './call-options.ts';
@@ -28,7 +28,7 @@ export interface SessionOptions {
   /** For messages: where the session leads, without secrets. */
   readonly shownUri?: string;
   readonly callTimeoutMs: number;
-  readonly keepalive: Required<KeepaliveOptions>;
+  readonly keepalive: KeepaliveLimits;
 }
 
 type State =
