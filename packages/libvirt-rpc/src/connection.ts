@@ -50,7 +50,9 @@ import { storageProcedures } from './procedures/storage.ts';
 
 /** Statistics of a domain, by names such as `state.state` and `block.0.rd.bytes`. */
 export interface DomainStats {
+  /** Whose they are. */
   readonly domain: Domain;
+  /** The statistics by name. */
   readonly params: Map<string, TypedValue>;
 }
 
@@ -178,6 +180,7 @@ export class Connection implements DomainConnection, AsyncDisposable {
     return (await ask(this, connectProcedures.connectGetMaxVcpus, { type }, options)).maxVcpus;
   }
 
+  /** Processors and memory of the daemon's host: `virNodeGetInfo`. */
   async nodeGetInfo(options?: CallOptions): Promise<NodeInfo> {
     const { model, memory, ...counts } = await ask(this, nodeProcedures.nodeGetInfo, {}, options);
     return { model: cString(model), memoryKiB: safeNumber(memory, 'memory'), ...counts };

@@ -6,7 +6,9 @@ import { shownUri } from './sanitize.ts';
 export interface CallTrace {
   /** Such as `REMOTE_PROC_DOMAIN_BACKUP_BEGIN`. */
   readonly procedure: string;
+  /** `REMOTE`, `QEMU` or `LXC`. */
   readonly program: string;
+  /** Of the procedure within its program. */
   readonly number: number;
   /** The number that libvirt gave the error, where it answered with one. In `asyncEnd` and `error`. */
   virErrorNumber?: number;

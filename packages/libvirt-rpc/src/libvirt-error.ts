@@ -6,16 +6,26 @@ import { sanitize } from './sanitize.ts';
 
 /** The fields of an error reply, as they stand on the wire. */
 export interface VirError {
+  /** One of `virErrorNumber`. */
   readonly code: number;
+  /** One of `virErrorDomain`. */
   readonly domain: number;
   readonly message: string | null;
+  /** One of `virErrorLevel`. */
   readonly level: number;
+  /** The domain that it is about. */
   readonly dom: DomainRef | null;
+  /** Usually the format of the message. */
   readonly str1: string | null;
+  /** Usually the format's argument. */
   readonly str2: string | null;
+  /** Whatever else there is to say. */
   readonly str3: string | null;
+  /** The errno of a system error. */
   readonly int1: number;
+  /** Whatever else there is to say. */
   readonly int2: number;
+  /** The network that it is about. */
   readonly net: NetworkRef | null;
 }
 

@@ -51,6 +51,7 @@ export class EventStream<Event>
     });
   }
 
+  /** Whether nothing comes behind the events that wait. */
   get hasEnded(): boolean {
     return this.#queue.hasEnded;
   }
