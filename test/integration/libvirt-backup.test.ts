@@ -71,8 +71,8 @@ describe.skipIf(servers.skip)(servers.title('backups of a QEMU domain'), () => {
     await Promise.all([jobs.ready, blockJobs.ready]);
     expect(await rejection(domain.backupGetXmlDesc())).toMatchObject({
       isNoDomainBackup: true,
-      code: 'VIR_ERR_NO_DOMAIN_BACKUP',
-      errorNumber: 104,
+      code: 'ERR_LIBVIRT_NO_DOMAIN_BACKUP',
+      virErrorNumber: 104,
       procedure: 'REMOTE_PROC_DOMAIN_BACKUP_GET_XML_DESC',
     });
     await domain.backupBegin(backupXml(libvirtd), checkpointXml('c1'));
@@ -124,7 +124,7 @@ describe.skipIf(servers.skip)(servers.title('backups of a QEMU domain'), () => {
     expect(await virsh(libvirtd.uri, 'checkpoint-list', domain.name, '--name')).toMatch(/^a$/m);
     await first.delete();
     expect(await rejection(first.getParent())).toMatchObject({ isNoDomainCheckpoint: true });
-    expect(await rejection(domain.checkpointLookupByName('a'))).toMatchObject({ errorNumber: 103 });
+    expect(await rejection(domain.checkpointLookupByName('a'))).toMatchObject({ virErrorNumber: 103 });
   });
 
   test('reads what virsh reads', async () => {

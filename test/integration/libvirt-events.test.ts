@@ -104,7 +104,7 @@ describe.skipIf(servers.skip)(servers.title('events of a real daemon'), () => {
     const outcomes = Promise.allSettled(calls);
     await calls[20];
     await libvirtd.kill('SIGKILL');
-    expect(['eof', 'error']).toContain((await load.closed).reason);
+    expect(['peer', 'error']).toContain((await load.closed).reason);
     for (const outcome of await outcomes)
       if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject({ code: 'ERR_LIBVIRT_CLOSED' });
     for (const stream of streams)

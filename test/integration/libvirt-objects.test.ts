@@ -109,7 +109,7 @@ describe.skipIf(servers.skip)(servers.title('what objects do, virsh sees'), () =
     await expect(secret.getXmlDesc()).rejects.toMatchObject({ isNoSecret: true });
     const hidden = await libvirt.secretDefineXml("<secret private='yes'/>");
     await hidden.setValue(value);
-    await expect(hidden.getValue()).rejects.toMatchObject({ code: 'VIR_ERR_INVALID_SECRET' });
+    await expect(hidden.getValue()).rejects.toMatchObject({ code: 'ERR_LIBVIRT_INVALID_SECRET' });
     expect(await libvirt.listAllSecrets({ flags: 4 })).toHaveLength(1);
     await hidden.undefine();
   });

@@ -82,7 +82,7 @@ describe.skipIf(servers.skip)(servers.title('libvirtd that wants SASL'), () => {
       await expect(hostname(at, giving(wrong))).rejects.toMatchObject({
         code: 'ERR_LIBVIRT_AUTH',
         reason: 'denied',
-        cause: { code: 'VIR_ERR_AUTH_FAILED' },
+        cause: { code: 'ERR_LIBVIRT_AUTH_FAILED' },
       });
     expect(await hostname(at, giving(FRED))).toBe(expected);
   });

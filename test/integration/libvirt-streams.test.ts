@@ -129,12 +129,12 @@ describe.skipIf(servers.skip)(servers.title('streams of a real daemon'), () => {
     const volume = await newVolume('small', MiB);
     const pool = await libvirt.lookupStoragePoolByName('bulk');
     expect(await rejection(pool.storageVolLookupByName('none'))).toMatchObject({
-      code: 'VIR_ERR_NO_STORAGE_VOL',
+      code: 'ERR_LIBVIRT_NO_STORAGE_VOL',
     });
     const upload = await volume.upload({ length: MiB });
     const failed = rejection(finished(upload));
     upload.write(Buffer.alloc(4 * MiB));
-    expect(await failed).toMatchObject({ code: 'VIR_ERR_SYSTEM_ERROR', int1: 28 });
+    expect(await failed).toMatchObject({ code: 'ERR_LIBVIRT_SYSTEM_ERROR', int1: 28 });
 
     const large = await newVolume('aborted');
     await pipeline(Readable.from([content]), await large.upload());
@@ -198,7 +198,7 @@ describe.skipIf(servers.skip)(servers.title('streams of a real daemon'), () => {
     const endOfStopped = rejection(digest(stopped));
     await libvirtd.kill('SIGSTOP');
     expect(await endOfStopped).toMatchObject({ code: 'ERR_LIBVIRT_CLOSED' });
-    expect(await watchful.closed).toMatchObject({ reason: 'keepalive' });
+    expect(await watchful.closed).toMatchObject({ reason: 'error' });
     await libvirtd.kill('SIGCONT');
 
     const upload = await volume.upload();

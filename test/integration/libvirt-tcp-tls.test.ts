@@ -1,6 +1,7 @@
 import { connect, type ConnectWarning, LibvirtConnectError, LibvirtTlsError } from 'libvirt-ts-rpc';
-import { createServer, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer } from 'node:tls';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
+import { encodeKeepalive } from '../../packages/libvirt-rpc/src/rpc/packet.ts';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -20,6 +21,28 @@ import {
 } from '../harness/index.ts';
 
 const servers = requireServers('libvirtd', 'virsh', 'qemu-system-x86_64', 'certtool');
+
+/** A server that does not ask for certificates, on a free port. */
+async function serveTls(
+  files: CertificateFiles,
+  onConnection: (socket: TLSSocket) => void,
+): Promise<AsyncDisposable & { readonly port: number }> {
+  const sockets = new Set<TLSSocket>();
+  const options = { key: readFileSync(files.key), cert: readFileSync(files.certificate) };
+  const impostor = createTlsServer(options, (socket) => {
+    sockets.add(socket);
+    onConnection(socket);
+  });
+  impostor.on('tlsClientError', () => undefined);
+  await new Promise<void>((resolve) => impostor.listen(0, '127.0.0.1', resolve));
+  return {
+    port: (impostor.address() as AddressInfo).port,
+    [Symbol.asyncDispose]: async () => {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => impostor.close(resolve));
+    },
+  };
+}
 
 /** Warnings are looked at where they are expected, and nowhere printed. */
 const quiet = { onWarning: () => undefined };
@@ -130,7 +153,9 @@ describe.skipIf(servers.skip)(servers.title('TCP and TLS to a real daemon'), () 
   test('name= is what the daemon opens', async () => {
     await using libvirt = await connect(tls('&name=test:///default'));
     expect(await libvirt.getUri()).toBe('test:///default');
-    await expect(connect(tls('&name=nonsense:///'))).rejects.toMatchObject({ code: 'VIR_ERR_NO_CONNECT' });
+    await expect(connect(tls('&name=nonsense:///'))).rejects.toMatchObject({
+      code: 'ERR_LIBVIRT_NO_CONNECT',
+    });
   });
 
   test('a server signed by a stranger is refused', async () => {
@@ -224,6 +249,34 @@ describe.skipIf(servers.skip)(servers.title('TCP and TLS to a real daemon'), () 
     expect((await failureOf(uri)).failure).toBe('handshake');
   });
 
+  test('packets in the same record as the greeting are not lost, nor is it hurt by one behind it', async () => {
+    for (const split of [false, true]) {
+      const heard: Buffer[] = [];
+      const ping = encodeKeepalive(1);
+      await using impostor = await serveTls(server, (socket) => {
+        socket.on('data', (bytes: Buffer) => heard.push(bytes)).on('error', () => undefined);
+        if (!split) socket.write(Buffer.concat([Buffer.of(1), ping]));
+        else socket.write(Buffer.of(1), () => socket.write(ping));
+      });
+      const abort = new AbortController();
+      const uri = `qemu+tls://127.0.0.1:${impostor.port}/session?pkipath=${pki}`;
+      const connecting = connect(uri, { signal: abort.signal }).catch((reason: unknown) => reason);
+      await expect
+        .poll(() => Buffer.concat(heard).includes(encodeKeepalive(2)), { timeout: 10_000 })
+        .toBe(true);
+      abort.abort('enough');
+      expect(await connecting).toBe('enough');
+    }
+  });
+
+  test('what stands in a certificate reaches no terminal', async () => {
+    const hostile = await authority.issue('hostile', { commonName: 'x\u202ey\u2066', usage: 'server' });
+    await using impostor = await serveTls(hostile, () => undefined);
+    const error = await failureOf(`qemu+tls://127.0.0.1:${impostor.port}/session?pkipath=${pki}`);
+    expect(error.failure).toBe('wrongName');
+    expect(error.message).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+  });
+
   test('nobody on the port is told as such', async () => {
     for (const uri of ['qemu+tcp://127.0.0.1:1/system', `qemu+tls://127.0.0.1:1/system?pkipath=${pki}`]) {
       const error: unknown = await connect(uri, quiet).catch((reason: unknown) => reason);
@@ -243,7 +296,7 @@ describe.skipIf(servers.skip)(servers.title('TCP and TLS to a real daemon'), () 
     const connections = await Promise.all(uris.map((uri) => connect(uri, quiet)));
     await daemon.kill('SIGKILL');
     for (const libvirt of connections) {
-      expect(['eof', 'error']).toContain((await libvirt.closed).reason);
+      expect(['peer', 'error']).toContain((await libvirt.closed).reason);
       await expect(libvirt.getUri()).rejects.toMatchObject({ code: 'ERR_LIBVIRT_CLOSED' });
     }
     await daemon.restart();

@@ -74,7 +74,10 @@ describe.skipIf(servers.skip)(servers.title("libvirt's test driver"), () => {
     expect(await domain.isActive()).toBe(true);
     await domain.shutdown();
     await domain.undefine();
-    await expect(domain.getState()).rejects.toMatchObject({ isNoDomain: true, code: 'VIR_ERR_NO_DOMAIN' });
+    await expect(domain.getState()).rejects.toMatchObject({
+      isNoDomain: true,
+      code: 'ERR_LIBVIRT_NO_DOMAIN',
+    });
     const transient = await libvirt.domainCreateXml(xml('transient'));
     expect(await transient.isPersistent()).toBe(false);
     await transient.destroy();
@@ -85,14 +88,26 @@ describe.skipIf(servers.skip)(servers.title("libvirt's test driver"), () => {
     const refused = async (promise: Promise<unknown>): Promise<unknown> =>
       promise.catch((error: unknown) => error);
     const domain = await libvirt.lookupDomainByName('test');
-    expect(await refused(libvirt.lookupDomainByName('nosuch'))).toMatchObject({ isNoDomain: true });
+    const nosuch = await refused(libvirt.lookupDomainByName('nosuch'));
+    expect(nosuch).toMatchObject({ isNoDomain: true });
+    expect((nosuch as Error).message).toMatch(
+      /^Domain not found.*\(REMOTE_PROC_DOMAIN_LOOKUP_BY_NAME of "nosuch" at test\+unix:\/\/\/default: VIR_ERR_NO_DOMAIN, 42\)$/,
+    );
+    // Events that the daemon is too old for: libvirt has this one since 11.2, and none of these kinds ever.
+    const events = [libvirt.domainEvents('nicMacChange')];
+    if ((await libvirt.getLibVersion()) < 11_002_000)
+      for (const stream of events)
+        await expect(stream.ready).rejects.toMatchObject({ isUnsupported: true, virErrorNumber: 1 });
     expect(await refused(domain.getJobInfo())).toMatchObject({ isUnsupported: true });
-    expect(await refused(domain.destroy())).toMatchObject({ code: 'VIR_ERR_OPERATION_DENIED' });
+    expect(await refused(domain.destroy())).toMatchObject({ code: 'ERR_LIBVIRT_OPERATION_DENIED' });
     const unknown = { ...procedures.connectGetType, number: 9999 };
-    expect(await refused(libvirt.call(unknown, {}))).toMatchObject({ errorNumber: 39, isUnsupported: true });
+    expect(await refused(libvirt.call(unknown, {}))).toMatchObject({
+      virErrorNumber: 39,
+      isUnsupported: true,
+    });
     const nowhere = await refused(connect(`nosuch+unix:///default?socket=${libvirtd.socketPath}`));
     expect(nowhere).toBeInstanceOf(LibvirtError);
-    expect(nowhere).toMatchObject({ code: 'VIR_ERR_NO_CONNECT' });
+    expect(nowhere).toMatchObject({ code: 'ERR_LIBVIRT_NO_CONNECT' });
     expect(await refused(connect(`test+unix:///default?socket=${libvirtd.dir}/none`))).toBeInstanceOf(
       LibvirtConnectError,
     );
@@ -107,13 +122,13 @@ describe.skipIf(servers.skip)(servers.title("libvirt's test driver"), () => {
   test('a daemon that is stopped is given up, one that is killed is noticed, one that is back can be used', async () => {
     const stopped = await connect(uri, { keepalive: { intervalMs: 50, count: 3 } });
     await libvirtd.kill('SIGSTOP');
-    expect(await stopped.closed).toMatchObject({ reason: 'keepalive' });
+    expect(await stopped.closed).toMatchObject({ reason: 'error' });
     await libvirtd.kill('SIGCONT');
     const killed = await connect(uri);
     const stream = killed.domainEvents('lifecycle');
     await stream.ready;
     await libvirtd.kill('SIGKILL');
-    expect(['eof', 'error']).toContain((await killed.closed).reason);
+    expect(['peer', 'error']).toContain((await killed.closed).reason);
     await expect(stream.next()).rejects.toMatchObject({ code: 'ERR_LIBVIRT_CLOSED' });
     await libvirtd.restart();
     await using again = await connect(uri);

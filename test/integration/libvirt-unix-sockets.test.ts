@@ -75,7 +75,9 @@ describe.skipIf(servers.skip)(servers.title('the sockets of a session'), () => {
     session();
     const error: unknown = await connect('qemu:///session').catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(LibvirtConnectError);
-    expect((error as Error).message).toMatch(/none is started.*virtqemud-sock.*libvirt-sock/);
+    expect((error as Error).message).toMatch(
+      /^qemu:\/\/\/session: .*none is started.*virtqemud-sock.*libvirt-sock.*does libvirtd or virtqemud run.*ENOENT/,
+    );
   });
 
   test('remote_mode of libvirt.conf counts', async () => {

@@ -112,7 +112,7 @@ describe('SASL with an honest daemon', () => {
     const ask = vi.fn(credentials);
     await using libvirt = await connect(fake.uri, { credentials: ask });
     const volume = new StorageVolume(libvirt, { pool: 'p', name: 'v', key: 'k' });
-    await expect(volume.download()).rejects.toMatchObject({ code: 'VIR_ERR_SYSTEM_ERROR' });
+    await expect(volume.download()).rejects.toMatchObject({ code: 'ERR_LIBVIRT_SYSTEM_ERROR' });
     expect(ask).toHaveBeenCalledTimes(2);
     expect(fake.clients).toHaveLength(2);
   });
@@ -183,7 +183,7 @@ describe('SASL that fails', () => {
       code: 'ERR_LIBVIRT_AUTH',
       reason: 'denied',
       message: 'the daemon refuses fred (SCRAM-SHA-256): wrong user name or password, or not permitted',
-      cause: { code: 'VIR_ERR_AUTH_FAILED' },
+      cause: { code: 'ERR_LIBVIRT_AUTH_FAILED' },
     });
     await closed(fake);
   });
@@ -195,7 +195,7 @@ describe('SASL that fails', () => {
       },
     });
     await using fake = await startFakeSasl(honestScram(PASSWORD), { handlers: refuse(38) });
-    expect(await failure(fake.uri)).toMatchObject({ code: 'VIR_ERR_SYSTEM_ERROR' });
+    expect(await failure(fake.uri)).toMatchObject({ code: 'ERR_LIBVIRT_SYSTEM_ERROR' });
   });
 
   test('the daemon has no SASL after all', async () => {
@@ -361,7 +361,7 @@ describe('polkit', () => {
     [45, { code: 'ERR_LIBVIRT_AUTH', reason: 'denied' }],
     [79, { code: 'ERR_LIBVIRT_AUTH', reason: 'cancelled' }],
     [94, { code: 'ERR_LIBVIRT_AUTH', reason: 'unavailable' }],
-    [1, { code: 'VIR_ERR_INTERNAL_ERROR' }],
+    [1, { code: 'ERR_LIBVIRT_INTERNAL_ERROR' }],
   ])('the daemon answers with error %i', async (code, expected) => {
     await using fake = await FakeLibvirtd.start({
       REMOTE_PROC_AUTH_LIST: (call) => {

@@ -1,3 +1,4 @@
+import { onAbort } from './abort-listeners.ts';
 import type { CredentialsCallback } from './auth/credentials.ts';
 import type { SaslMechanism } from './auth/sasl-exchange.ts';
 import { authenticate, type AuthPolicy, authPolicy } from './authenticate.ts';
@@ -6,41 +7,44 @@ import { traceConnect } from './diagnostics.ts';
 import { LibvirtConnectError, LibvirtConnectionClosedError, LibvirtUsageError } from './errors.ts';
 import { connectProcedures } from './procedures/connect.ts';
 import { VIR_DRV_FEATURE, virConnectFlags } from './protocol/constants.ts';
-import type { KeepaliveOptions } from './rpc/keepalive.ts';
+import type { KeepaliveLimits, KeepaliveOptions } from './rpc/keepalive.ts';
+import { optionsObject } from './rpc/call-options.ts';
 import { RpcSession, type SessionOptions } from './rpc/session.ts';
+import { shownUri } from './sanitize.ts';
 import { dial } from './transports/dial.ts';
-import type { Receiver } from './transports/transport.ts';
+import type { Receiver, Transport } from './transports/transport.ts';
 import { chooseUri, readEnvironment } from './uri/client-environment.ts';
 import { type Target, targetOf } from './uri/target.ts';
 import { parseUri } from './uri/uri.ts';
 import { type ConnectWarning, emitWarning } from './uri/warning.ts';
 
+/** How `connect` connects; what is left out is the default. */
 export interface ConnectOptions {
   /** Gives up connecting; has no effect once `connect` has returned. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /**
    * Gives user name and password where the daemon wants them (SASL), within `connectTimeoutMs`. Default: they are
    * looked for in libvirt's `auth.conf`.
    */
-  readonly credentials?: CredentialsCallback;
+  readonly credentials?: CredentialsCallback | undefined;
   /** SASL mechanisms that may be used, most wanted first. Default: SCRAM-SHA-256, SCRAM-SHA-1, PLAIN. */
-  readonly saslMechanisms?: readonly SaslMechanism[];
+  readonly saslMechanisms?: readonly SaslMechanism[] | undefined;
   /** For dialling, authentication and opening. Default 30,000. */
-  readonly connectTimeoutMs?: number;
+  readonly connectTimeoutMs?: number | undefined;
   /** For calls without a timeout of their own; 0: never. Default 60,000: a job lock alone may take 30,000. */
-  readonly callTimeoutMs?: number;
+  readonly callTimeoutMs?: number | undefined;
   /** For `close` to finish what is under way. Default 5,000. */
-  readonly closeTimeoutMs?: number;
+  readonly closeTimeoutMs?: number | undefined;
   /** Only calls that change nothing are permitted. Default false. */
-  readonly readOnly?: boolean;
+  readonly readOnly?: boolean | undefined;
   /** Default: a ping after every 5,000 ms of silence, 5 of which may stay unanswered. */
-  readonly keepalive?: KeepaliveOptions;
+  readonly keepalive?: KeepaliveOptions | undefined;
   /** Events that wait in one stream to be taken. Default 1,024. */
-  readonly eventQueueLimit?: number;
+  readonly eventQueueLimit?: number | undefined;
   /** Bytes that they may have taken on the wire. Default 16 MiB. */
-  readonly eventQueueBytes?: number;
+  readonly eventQueueBytes?: number | undefined;
   /** Takes what should be known of a connection that is made all the same. Default: `process.emitWarning`. */
-  readonly onWarning?: (warning: ConnectWarning) => void;
+  readonly onWarning?: ((warning: ConnectWarning) => void) | undefined;
 }
 
 const DEFAULTS = {
@@ -80,6 +84,7 @@ interface Plan extends SessionOptions, ConnectionLimits {
  * signal's reason
  */
 export async function connect(uri?: string, options: ConnectOptions = {}): Promise<Connection> {
+  checkConnectOptions(options);
   const limits = checked(DEFAULTS, options);
   const plan: Plan = {
     ...(await makePlan(uri, options)),
@@ -96,15 +101,21 @@ async function withTimeout<Result>(
   run: (plan: Plan, signal: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
   const { connectTimeoutMs } = plan;
-  const timeout = AbortSignal.timeout(connectTimeoutMs);
-  const signal = givenSignal === undefined ? timeout : AbortSignal.any([timeout, givenSignal]);
+  givenSignal?.throwIfAborted();
+  // Not AbortSignal.any: in Node 20 each leaves something in a signal that lives long.
+  const controller = new AbortController();
+  const unlisten = onAbort(givenSignal, () => {
+    controller.abort(givenSignal?.reason);
+  });
+  const timer = setTimeout(() => {
+    const what = `no connection to ${shownUri(plan.uri)} within ${connectTimeoutMs} ms`;
+    controller.abort(new LibvirtConnectError(what));
+  }, connectTimeoutMs);
   try {
-    return await run(plan, signal);
-  } catch (error) {
-    if (!timeout.aborted || error !== timeout.reason) throw error;
-    throw new LibvirtConnectError(`no connection to ${plan.uri} within ${connectTimeoutMs} ms`, {
-      cause: error,
-    });
+    return await run(plan, controller.signal);
+  } finally {
+    clearTimeout(timer);
+    unlisten();
   }
 }
 
@@ -128,8 +139,8 @@ async function open(plan: Plan, signal: AbortSignal): Promise<Connection> {
 }
 
 async function openSession(plan: Plan, signal: AbortSignal): Promise<RpcSession> {
-  const transport = await dial(plan.target.endpoint, nobody, signal);
-  const session = new RpcSession(transport, plan);
+  const transport = await dialled(plan, signal);
+  const session = new RpcSession(transport, { ...plan, shownUri: shownUri(plan.uri) });
   try {
     const options = { signal, timeoutMs: 0 };
     const peer = { host: plan.target.account.host, security: transport.secure };
@@ -147,7 +158,17 @@ async function openSession(plan: Plan, signal: AbortSignal): Promise<RpcSession>
     if (!(error instanceof LibvirtConnectionClosedError)) throw error;
     // Where the transport tells why, the call that it interrupted tells nothing more.
     const why = error.cause instanceof LibvirtConnectError ? error.cause : error;
-    throw new LibvirtConnectError(`cannot open ${plan.uri}: ${why.message}`, { cause: error });
+    throw new LibvirtConnectError(`cannot open ${shownUri(plan.uri)}: ${why.message}`, { cause: error });
+  }
+}
+
+/** Whoever cannot be reached, the message says which URI led there. */
+async function dialled({ target, uri }: Plan, signal: AbortSignal): Promise<Transport> {
+  try {
+    return await dial(target.endpoint, nobody, signal);
+  } catch (error) {
+    if (!(error instanceof LibvirtConnectError) || error === signal.reason) throw error;
+    throw new LibvirtConnectError(`${shownUri(uri)}: ${error.message}`, { cause: error.cause ?? error });
   }
 }
 
@@ -158,13 +179,46 @@ const nobody: Receiver = {
   ended: () => undefined,
 };
 
-function checkedKeepalive({ keepalive = {} }: ConnectOptions): Required<KeepaliveOptions> {
+type Check = (value: unknown) => boolean;
+
+const isNumber: Check = (value) => typeof value === 'number';
+const isFunction: Check = (value) => typeof value === 'function';
+
+/** Every option there is, and what tells whether it may be so; numbers are looked at again, one by one. */
+const CHECKS: Readonly<Record<keyof ConnectOptions, Check>> = {
+  signal: (value) => value instanceof AbortSignal,
+  credentials: isFunction,
+  saslMechanisms: Array.isArray,
+  connectTimeoutMs: isNumber,
+  callTimeoutMs: isNumber,
+  closeTimeoutMs: isNumber,
+  readOnly: (value) => typeof value === 'boolean',
+  keepalive: (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    Object.keys(value).every((name) => Object.hasOwn(KEEPALIVE_DEFAULTS, name)),
+  eventQueueLimit: isNumber,
+  eventQueueBytes: isNumber,
+  onWarning: isFunction,
+};
+
+/** @throws LibvirtUsageError for an option that there is not, or one of a wrong type */
+function checkConnectOptions(options: ConnectOptions): void {
+  for (const [name, value] of Object.entries(optionsObject(options, 'connect'))) {
+    if (!Object.hasOwn(CHECKS, name))
+      throw new LibvirtUsageError(`connect has no option ${JSON.stringify(name)}`);
+    if (value !== undefined && !CHECKS[name as keyof ConnectOptions](value))
+      throw new LibvirtUsageError(`the option ${name} of connect is ${String(value)}`);
+  }
+}
+
+function checkedKeepalive({ keepalive = {} }: ConnectOptions): KeepaliveLimits {
   return checked(KEEPALIVE_DEFAULTS, keepalive);
 }
 
 function checked<T extends Record<string, number>>(
   defaults: T,
-  options: { readonly [Name in keyof T]?: number },
+  options: { readonly [Name in keyof T]?: number | undefined },
 ): T {
   const limits: Record<string, number> = { ...defaults };
   for (const name of Object.keys(defaults)) {

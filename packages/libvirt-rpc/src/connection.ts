@@ -23,6 +23,7 @@ import {
   type StoragePoolEvents,
 } from './events/object-event.ts';
 import { cString, type HypervisorChoice, type NodeInfo, wireChoice } from './host-facts.ts';
+import { refuseOwnProcedure } from './own-procedures.ts';
 import { connectProcedures } from './procedures/connect.ts';
 import { domainProcedures } from './procedures/domain.ts';
 import { events } from './procedures/events.ts';
@@ -49,7 +50,9 @@ import { storageProcedures } from './procedures/storage.ts';
 
 /** Statistics of a domain, by names such as `state.state` and `block.0.rd.bytes`. */
 export interface DomainStats {
+  /** Whose they are. */
   readonly domain: Domain;
+  /** The statistics by name. */
   readonly params: Map<string, TypedValue>;
 }
 
@@ -101,7 +104,8 @@ export class Connection implements DomainConnection, AsyncDisposable {
   }
 
   /**
-   * Calls any procedure, typed by its row of `procedures`, or by a row of your own.
+   * Calls any procedure, typed by its row of `procedures`, or by a row of your own; but for those that the connection
+   * needs for itself: opening, authentication, closing, registration for events.
    *
    * @throws LibvirtError (the daemon answered with an error), LibvirtUsageError (nothing was sent),
    * LibvirtTimeoutError, LibvirtProtocolError, LibvirtConnectionClosedError, or the signal's reason
@@ -112,6 +116,7 @@ export class Connection implements DomainConnection, AsyncDisposable {
     options: CallOptions = {},
   ): Promise<ReplyOf<P>> {
     checkCallOptions(options, CALL_OPTIONS, procedure.name);
+    refuseOwnProcedure(procedure);
     return this.#session.call(procedure, args, options);
   }
 
@@ -175,6 +180,7 @@ export class Connection implements DomainConnection, AsyncDisposable {
     return (await ask(this, connectProcedures.connectGetMaxVcpus, { type }, options)).maxVcpus;
   }
 
+  /** Processors and memory of the daemon's host: `virNodeGetInfo`. */
   async nodeGetInfo(options?: CallOptions): Promise<NodeInfo> {
     const { model, memory, ...counts } = await ask(this, nodeProcedures.nodeGetInfo, {}, options);
     return { model: cString(model), memoryKiB: safeNumber(memory, 'memory'), ...counts };

@@ -44,5 +44,5 @@ test('calls and connections can be watched; arguments and secrets are not shown'
   const traces = seen.slice(1) as CallTrace[];
   expect(traces.map(({ number }) => number)).toEqual([66, 60, 1, 157, 3]);
   expect(traces.at(-2)).toEqual({ procedure: VERSION, program: 'REMOTE', number: 157 });
-  expect(traces.at(-1)).toMatchObject({ procedure: TYPE, program: 'REMOTE', errorNumber: 38 });
+  expect(traces.at(-1)).toMatchObject({ procedure: TYPE, program: 'REMOTE', virErrorNumber: 38 });
 });

@@ -1,14 +1,17 @@
 import { tracingChannel, type TracingChannel } from 'node:diagnostics_channel';
 import { LibvirtError } from './libvirt-error.ts';
+import { shownUri } from './sanitize.ts';
 
 /** What `tracing:libvirt-ts-rpc:call:*` tells of one call. Never arguments or replies: they may hold secrets. */
 export interface CallTrace {
   /** Such as `REMOTE_PROC_DOMAIN_BACKUP_BEGIN`. */
   readonly procedure: string;
+  /** `REMOTE`, `QEMU` or `LXC`. */
   readonly program: string;
+  /** Of the procedure within its program. */
   readonly number: number;
   /** The number that libvirt gave the error, where it answered with one. In `asyncEnd` and `error`. */
-  errorNumber?: number;
+  virErrorNumber?: number;
 }
 
 /** What `tracing:libvirt-ts-rpc:connect:*` tells of one `connect`. */
@@ -31,7 +34,7 @@ export function traceCall<Reply>(
     try {
       return await run();
     } catch (error) {
-      if (error instanceof LibvirtError) trace.errorNumber = error.errorNumber;
+      if (error instanceof LibvirtError) trace.virErrorNumber = error.virErrorNumber;
       throw error;
     }
   };
@@ -41,8 +44,7 @@ export function traceCall<Reply>(
 /** Connects, and tells those who listen. */
 export function traceConnect<Result>(uri: string, run: () => Promise<Result>): Promise<Result> {
   if (!hasSubscribers(connectChannel)) return run();
-  const shown = uri.replace(/[?#].*$/s, '').replace(/\/\/[^/]*@/, '//');
-  return traced(connectChannel, { uri: shown }, run);
+  return traced(connectChannel, { uri: shownUri(uri) }, run);
 }
 
 /** Node shows what the traced promise brings to those who listen: so it brings nothing. */

@@ -423,6 +423,6 @@ test.each(parents)(
     const object = make(libvirt);
     expect(await object.getParent()).toBeNull();
     exists = false;
-    await expect(object.getParent()).rejects.toMatchObject({ errorNumber: number });
+    await expect(object.getParent()).rejects.toMatchObject({ virErrorNumber: number });
   },
 );

@@ -1,8 +1,14 @@
-import { sanitize } from './sanitize.ts';
+import { sanitize, sanitizeMessage } from './sanitize.ts';
 
 /** What every error of this package has: a stable `code` to test for. Messages may change, codes do not. */
 export abstract class LibvirtFailure extends Error {
+  /** Such as `ERR_LIBVIRT_NO_DOMAIN`. */
   abstract readonly code: string;
+
+  /** @param message - may hold text from elsewhere: what a terminal would take for a command is made visible here */
+  constructor(message: string, options?: ErrorOptions) {
+    super(sanitizeMessage(message), options);
+  }
 }
 
 /** The caller's mistake, or something not supported here, found before anything was sent. */
@@ -57,6 +63,7 @@ export class LibvirtTlsError extends LibvirtFailure {
     this.prototype.name = 'LibvirtTlsError';
   }
   readonly code = 'ERR_LIBVIRT_TLS';
+  /** What it was. */
   readonly failure: TlsFailure;
 
   constructor(failure: TlsFailure, message: string, options?: ErrorOptions) {
@@ -71,9 +78,9 @@ export class LibvirtAuthError extends LibvirtFailure {
     this.prototype.name = 'LibvirtAuthError';
   }
   readonly code = 'ERR_LIBVIRT_AUTH';
+  /** Why it failed. */
   readonly reason: AuthFailureReason;
 
-  /** @param message - may hold strings from the peer: control characters are escaped here */
   constructor(message: string, reason: AuthFailureReason, options?: ErrorOptions) {
     super(sanitize(message), options);
     this.reason = reason;
@@ -87,7 +94,7 @@ export class LibvirtProtocolError extends LibvirtFailure {
   }
   readonly code = 'ERR_LIBVIRT_PROTOCOL';
 
-  /** @param message - may hold strings from the peer: control characters are escaped here */
+  /** @param message - may hold a string of the peer's, of any length */
   constructor(message: string, options?: ErrorOptions) {
     super(sanitize(message), options);
   }

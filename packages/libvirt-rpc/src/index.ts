@@ -46,6 +46,16 @@ export type {
   JobStats,
   Screenshot,
 } from './domain-facts.ts';
+export {
+  blockJobStatusName,
+  blockJobTypeName,
+  domainEventDetailName,
+  domainEventName,
+  domainJobOperationName,
+  domainJobTypeName,
+  domainStateName,
+  domainStateReasonName,
+} from './domain-names.ts';
 export type {
   AgentCommandOptions,
   BlockCommitOptions,
@@ -168,7 +178,7 @@ export {
 } from './protocol/storage-constants.ts';
 export type { KeepaliveOptions } from './rpc/keepalive.ts';
 export type { CallOptions, FlagOptions } from './rpc/call-options.ts';
-export type { CloseInfo } from './rpc/close-info.ts';
+export type { CloseInfo, CloseReason } from './rpc/close-info.ts';
 export { Secret } from './secret.ts';
 export { Snapshot } from './snapshot.ts';
 export { StoragePool, type StoragePoolInfo } from './storage-pool.ts';

@@ -60,7 +60,8 @@ describe('LibvirtError', () => {
   ])('%i is %s', (code, name, predicate) => {
     const error = new LibvirtError({ ...plain, code }, 'REMOTE_PROC_DOMAIN_FSFREEZE');
     expect(error).toBeInstanceOf(LibvirtFailure);
-    expect(error).toMatchObject({ name: 'LibvirtError', code: name, errorNumber: code });
+    expect(error).toMatchObject({ name: 'LibvirtError', virErrorName: name, virErrorNumber: code });
+    expect(error.code).toBe(name.replace('VIR_ERR_', 'ERR_LIBVIRT_'));
     expect(PREDICATES.filter((candidate) => error[candidate])).toEqual(
       predicate === undefined ? [] : [predicate],
     );
@@ -72,6 +73,7 @@ describe('LibvirtError', () => {
     [39, 10, 'unknown procedure: 450', false],
     [1, 7, 'unknown procedure: 450', false],
     [39, 7, 'Unable to decode message payload', false],
+    [1, 7, 'internal error: unsupported event ID 27', false],
   ])('code %i, domain %i, "%s": unsupported is %s', (code, domain, message, unsupported) => {
     expect(new LibvirtError({ ...plain, code, domain, message }, 'P').isUnsupported).toBe(unsupported);
   });
@@ -105,13 +107,13 @@ describe('LibvirtError', () => {
     const error = new LibvirtError(fields, 'REMOTE_PROC_X');
     expect(error).toMatchObject({
       ...same,
-      code: 'VIR_ERR_SYSTEM_ERROR',
-      errorNumber: code,
+      code: 'ERR_LIBVIRT_SYSTEM_ERROR',
+      virErrorNumber: code,
       errorDomain: domain,
       errorDomainName: 'VIR_FROM_STORAGE',
       serverMessage: message,
       procedure: 'REMOTE_PROC_X',
-      message: 'REMOTE_PROC_X failed with VIR_ERR_SYSTEM_ERROR (38): a\\u{a}b',
+      message: 'a\\u{a}b (REMOTE_PROC_X: VIR_ERR_SYSTEM_ERROR, 38)',
     });
   });
 
@@ -132,6 +134,26 @@ describe('LibvirtError', () => {
 
   test('a missing message', () => {
     const error = new LibvirtError({ ...plain, message: null }, 'REMOTE_PROC_X');
-    expect(error.message).toBe('REMOTE_PROC_X failed with VIR_ERR_INTERNAL_ERROR (1)');
+    expect(error.message).toBe('the daemon gives no reason (REMOTE_PROC_X: VIR_ERR_INTERNAL_ERROR, 1)');
   });
+});
+
+test.each([
+  ['REMOTE_PROC_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY', 'internal error: unsupported event ID 27', true],
+  ['REMOTE_PROC_CONNECT_NETWORK_EVENT_REGISTER_ANY', 'unsupported network event ID 1', true],
+  ['REMOTE_PROC_CONNECT_STORAGE_POOL_EVENT_REGISTER_ANY', 'unsupported storage pool event ID 2', true],
+  ['REMOTE_PROC_CONNECT_NETWORK_EVENT_REGISTER_ANY', 'out of order', false],
+])('an event that the daemon does not know: %s, "%s"', (procedure, message, unsupported) => {
+  expect(new LibvirtError({ ...plain, message }, procedure).isUnsupported).toBe(unsupported);
+});
+
+test('the message says what is meant first, of what and where behind it', () => {
+  const args = { dom: { name: 'web1\u202e' }, name: 'c1' };
+  const uri = 'qemu:///system';
+  expect(new LibvirtError({ ...plain, message: 'no' }, 'P', { args, uri }).message).toBe(
+    'no (P of "c1" at qemu:///system: VIR_ERR_INTERNAL_ERROR, 1)',
+  );
+  expect(new LibvirtError({ ...plain, message: 'no' }, 'P', { args: { dom: args.dom } }).message).toBe(
+    'no (P of "web1\\u{202e}": VIR_ERR_INTERNAL_ERROR, 1)',
+  );
 });

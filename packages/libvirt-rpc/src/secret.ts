@@ -8,6 +8,7 @@ import type { CallOptions, FlagOptions } from './rpc/call-options.ts';
  * hold the value.
  */
 export class Secret {
+  /** What it is a secret of. */
   readonly connection: Caller;
   /** What `Connection.call` wants for an argument of type `secret`. */
   readonly ref: SecretRef;
@@ -33,6 +34,7 @@ export class Secret {
     return this.ref.usageID;
   }
 
+  /** Its XML, without its value: `virSecretGetXMLDesc`. */
   async getXmlDesc(options?: FlagOptions): Promise<string> {
     const args = { secret: this.ref };
     return (await ask(this.connection, secretProcedures.secretGetXmlDesc, args, options)).xml;

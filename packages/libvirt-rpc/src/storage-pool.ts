@@ -9,13 +9,17 @@ import { StorageVolume } from './storage-volume.ts';
 export interface StoragePoolInfo {
   /** One of `virStoragePoolState`. */
   readonly state: number;
+  /** Of what the pool is in. */
   readonly capacity: number;
+  /** In use. */
   readonly allocation: number;
+  /** Free. */
   readonly available: number;
 }
 
 /** A storage pool of a connection. Its UUID is what names it to the daemon; the object holds no resource. */
 export class StoragePool {
+  /** What it is a pool of. */
   readonly connection: Caller;
   /** What `Connection.call` wants for an argument of type `storagePool`. */
   readonly ref: StoragePoolRef;
@@ -35,6 +39,7 @@ export class StoragePool {
     return this.ref.uuid;
   }
 
+  /** Its state and sizes: `virStoragePoolGetInfo`. */
   async getInfo(options?: CallOptions): Promise<StoragePoolInfo> {
     const { storagePoolGetInfo } = storageProcedures;
     return safeNumbers(await ask(this.connection, storagePoolGetInfo, { pool: this.ref }, options));
@@ -46,11 +51,13 @@ export class StoragePool {
     return (await ask(this.connection, storageProcedures.storagePoolGetXmlDesc, args, options)).xml;
   }
 
+  /** Whether it is started: `virStoragePoolIsActive`. */
   async isActive(options?: CallOptions): Promise<boolean> {
     const { storagePoolIsActive } = storageProcedures;
     return (await ask(this.connection, storagePoolIsActive, { pool: this.ref }, options)).active;
   }
 
+  /** Whether its definition stays when it is stopped: `virStoragePoolIsPersistent`. */
   async isPersistent(options?: CallOptions): Promise<boolean> {
     const { storagePoolIsPersistent } = storageProcedures;
     return (await ask(this.connection, storagePoolIsPersistent, { pool: this.ref }, options)).persistent;
@@ -62,6 +69,7 @@ export class StoragePool {
     return (await ask(this.connection, storagePoolGetAutostart, { pool: this.ref }, options)).autostart;
   }
 
+  /** Says whether the pool is started together with the daemon: `virStoragePoolSetAutostart`. */
   async setAutostart(autostart: boolean, options?: CallOptions): Promise<void> {
     const args = { pool: this.ref, autostart };
     await ask(this.connection, storageProcedures.storagePoolSetAutostart, args, options);
@@ -103,6 +111,7 @@ export class StoragePool {
     await ask(this.connection, storageProcedures.storagePoolUndefine, { pool: this.ref }, options);
   }
 
+  /** The volumes that are in it: `virStoragePoolListAllVolumes`. */
   async listAllVolumes(options?: FlagOptions): Promise<StorageVolume[]> {
     const args = { pool: this.ref, needResults: 1 };
     const { vols } = await ask(this.connection, storageProcedures.storagePoolListAllVolumes, args, options);

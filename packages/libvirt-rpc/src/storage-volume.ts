@@ -23,6 +23,7 @@ export interface VolumeRange extends CallOptions {
   readonly length?: number | undefined;
 }
 
+/** What is read of a volume, and how. */
 export interface VolumeDownloadOptions extends VolumeRange {
   /**
    * Holes of the volume's file are not sent. `true`: the stream brings objects, of type `StreamChunk`. `zeroes`: it
@@ -31,6 +32,7 @@ export interface VolumeDownloadOptions extends VolumeRange {
   readonly sparse?: boolean | 'zeroes' | undefined;
 }
 
+/** What is written of a volume, and how. */
 export interface VolumeUploadOptions extends VolumeRange {
   /**
    * The stream takes objects of type `StreamChunk`, or bytes. A hole leaves what the volume holds there as it is:
@@ -43,6 +45,7 @@ const VIR_STORAGE_VOL_SPARSE_STREAM = 1;
 
 /** A volume of a storage pool. Its key is what names it to the daemon; the object holds no resource. */
 export class StorageVolume {
+  /** What it is a volume of. */
   readonly connection: Caller;
   /** What `Connection.call` wants for an argument of type `storageVol`. */
   readonly ref: StorageVolRef;
@@ -67,6 +70,7 @@ export class StorageVolume {
     return this.ref.key;
   }
 
+  /** Its type and sizes: `virStorageVolGetInfo`. */
   async getInfo(options?: CallOptions): Promise<StorageVolumeInfo> {
     const { storageVolGetInfo } = storageProcedures;
     return safeNumbers(await ask(this.connection, storageVolGetInfo, { vol: this.ref }, options));
@@ -80,6 +84,7 @@ export class StorageVolume {
     return safeNumbers(await ask(this.connection, storageVolGetInfoFlags, { vol: this.ref }, options));
   }
 
+  /** Its XML: `virStorageVolGetXMLDesc`. */
   async getXmlDesc(options?: FlagOptions): Promise<string> {
     const args = { vol: this.ref };
     return (await ask(this.connection, storageProcedures.storageVolGetXmlDesc, args, options)).xml;

@@ -8,6 +8,7 @@ import { unlessAborted } from './unless-aborted.ts';
 export interface Credentials {
   /** `fred`, or `fred@realm`. */
   readonly username: string;
+  /** Never shown, and forgotten once it is used. */
   readonly password: string;
 }
 

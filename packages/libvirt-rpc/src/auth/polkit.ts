@@ -35,7 +35,7 @@ export async function authenticateWithPolkit(session: RpcSession, options: CallO
     const { complete } = await session.call(connectProcedures.authPolkit, {}, options);
     if (complete === 0) throw new LibvirtAuthError('the daemon wants more than polkit', 'unsupported');
   } catch (cause) {
-    const failure = cause instanceof LibvirtError ? FAILURES.get(cause.errorNumber) : undefined;
+    const failure = cause instanceof LibvirtError ? FAILURES.get(cause.virErrorNumber) : undefined;
     if (failure === undefined) throw cause;
     throw new LibvirtAuthError(failure.what, failure.reason, { cause });
   }

@@ -96,7 +96,7 @@ async function answerOr<Reply>(
   try {
     return await call();
   } catch (cause) {
-    if (!(cause instanceof LibvirtError) || cause.errorNumber !== virErrorNumber.VIR_ERR_AUTH_FAILED)
+    if (!(cause instanceof LibvirtError) || cause.virErrorNumber !== virErrorNumber.VIR_ERR_AUTH_FAILED)
       throw cause;
     throw new LibvirtAuthError(what, reason, { cause });
   }

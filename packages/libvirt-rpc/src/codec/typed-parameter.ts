@@ -12,7 +12,9 @@ export type TypedValue =
 
 /** One entry of a typed parameter list. */
 export interface TypedParameter {
+  /** Its name. */
   readonly field: string;
+  /** Its value, with its type. */
   readonly value: TypedValue;
 }
 

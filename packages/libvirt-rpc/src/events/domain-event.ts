@@ -6,7 +6,9 @@ import { eventFields } from './event-fields.ts';
 
 /** A domain was defined, started, paused, stopped…; see `virDomainEventType`. */
 export interface LifecycleEvent {
+  /** What kind of event it is. */
   readonly kind: 'lifecycle';
+  /** What it happened to. */
   readonly domain: DomainRef;
   /** One of `virDomainEventType`. */
   readonly event: number;
@@ -16,6 +18,7 @@ export interface LifecycleEvent {
 
 /** A job of the whole domain, such as a backup, has ended. It carries no job id. */
 export interface JobCompletedEvent {
+  /** What kind of event it is. */
   readonly kind: 'jobCompleted';
   /** Its `id` is -1 where the domain itself has ended. */
   readonly domain: DomainRef;
@@ -28,7 +31,9 @@ export interface JobCompletedEvent {
 
 /** A job of one disk has changed its state. */
 export interface BlockJob2Event {
+  /** What kind of event it is. */
   readonly kind: 'blockJob2';
+  /** Whose job it is. */
   readonly domain: DomainRef;
   /** The target name, such as `vda`. */
   readonly disk: string;
@@ -40,7 +45,9 @@ export interface BlockJob2Event {
 
 /** Tunables of a running domain were changed. */
 export interface TunableEvent {
+  /** What kind of event it is. */
   readonly kind: 'tunable';
+  /** Whose tunables they are. */
   readonly domain: DomainRef;
   /** Those that changed, with their new values. */
   readonly params: ReadonlyMap<string, TypedValue>;

@@ -1,4 +1,5 @@
 import { LibvirtEventOverflowError } from '../errors.ts';
+import { Line } from '../line.ts';
 
 type Waiter<T> = {
   readonly resolve: (result: IteratorResult<T, undefined>) => void;
@@ -23,9 +24,9 @@ interface Queued<T> {
 /** A bounded queue between the read loop, which never waits, and one consumer. */
 export class EventQueue<T> {
   readonly #limits: QueueLimits;
-  readonly #values: Queued<T>[] = [];
+  readonly #values = new Line<Queued<T>>();
   #bytes = 0;
-  readonly #waiters: Waiter<T>[] = [];
+  readonly #waiters = new Line<Waiter<T>>();
   #state: State = { kind: 'open' };
 
   constructor(limits: QueueLimits) {
@@ -42,13 +43,13 @@ export class EventQueue<T> {
     if (this.#state.kind !== 'open') return true;
     const waiter = this.#waiters.shift();
     if (waiter !== undefined) waiter.resolve({ done: false, value });
-    else if (this.#values.length < this.#limits.events && this.#bytes + bytes <= this.#limits.bytes) {
+    else if (this.#values.size < this.#limits.events && this.#bytes + bytes <= this.#limits.bytes) {
       this.#values.push({ value, bytes });
       this.#bytes += bytes;
     } else {
-      const waiting = `${this.#values.length} events of ${this.#bytes} bytes were waiting`;
+      const waiting = `${this.#values.size} events of ${this.#bytes} bytes were waiting`;
       // What is queued would look like all there was, so it goes too.
-      this.#values.length = 0;
+      this.#values.clear();
       this.fail(new LibvirtEventOverflowError(`${waiting} when another one of ${bytes} bytes arrived`));
       return false;
     }
@@ -59,14 +60,14 @@ export class EventQueue<T> {
   end(): void {
     if (this.#state.kind !== 'open') return;
     this.#state = { kind: 'ended' };
-    for (const waiter of this.#waiters.splice(0)) waiter.resolve({ done: true, value: undefined });
+    for (const waiter of this.#waiters.clear()) waiter.resolve({ done: true, value: undefined });
   }
 
   /** What is queued can still be taken; then the error comes. */
   fail(error: Error): void {
     if (this.#state.kind !== 'open') return;
     this.#state = { kind: 'failed', error };
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
+    for (const waiter of this.#waiters.clear()) waiter.reject(error);
   }
 
   next(): Promise<IteratorResult<T, undefined>> {

@@ -1,3 +1,4 @@
+import { onAbort } from '../abort-listeners.ts';
 import { EventQueue, type QueueLimits } from './event-queue.ts';
 import type { EventListener, RawEvent, Registration } from './event-router.ts';
 
@@ -36,12 +37,11 @@ export class EventStream<Event>
     const registration = register((raw, bytes) => {
       if (!this.#queue.push(toEvent(raw), bytes)) this.#release();
     });
-    const abort = (): void => {
+    const unlisten = onAbort(signal, () => {
       this.fail(signal?.reason as Error);
-    };
-    signal?.addEventListener('abort', abort, { once: true });
+    });
     this.#release = (): void => {
-      signal?.removeEventListener('abort', abort);
+      unlisten();
       registration.release();
       onReleased(this);
     };
@@ -51,6 +51,7 @@ export class EventStream<Event>
     });
   }
 
+  /** Whether nothing comes behind the events that wait. */
   get hasEnded(): boolean {
     return this.#queue.hasEnded;
   }

@@ -46,7 +46,7 @@ export class EventStreams {
     const why = error === undefined ? '' : `: ${error.message}`;
     const what = `no more events: the connection has ended (${reason})${why}`;
     for (const stream of [...this.#open]) {
-      if (reason === 'client' && error === undefined) stream.end();
+      if ((reason === 'close' || reason === 'destroy') && error === undefined) stream.end();
       else stream.fail(new LibvirtConnectionClosedError(what, { cause: error }));
     }
   }

@@ -46,16 +46,19 @@ export interface NodeDeviceEvents {
 export interface SecretEvents {
   /** Defined 0, undefined 1. */
   lifecycle: Lifecycle & { readonly secret: SecretRef };
+  /** It has got a value, or another one. */
   valueChanged: { readonly kind: 'valueChanged'; readonly secret: SecretRef };
 }
 
 /** An event of QEMU's own monitor. */
 export interface QemuMonitorEvent {
+  /** Whose monitor it came from. */
   readonly domain: DomainRef;
   /** Its name, such as `BLOCK_JOB_COMPLETED`. */
   readonly event: string;
   /** When it happened, since 1970. */
   readonly seconds: bigint;
+  /** Microseconds beyond `seconds`. */
   readonly micros: number;
   /** Its data as JSON. */
   readonly details: string | null;

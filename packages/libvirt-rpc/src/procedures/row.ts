@@ -4,9 +4,13 @@ import type { Fields, StructOf } from '../codec/field-type.ts';
 export interface Procedure<Args extends Fields = Fields, Reply extends Fields = Fields> {
   /** In libvirt's spelling, such as `REMOTE_PROC_DOMAIN_BACKUP_BEGIN`. */
   readonly name: string;
+  /** What it is a procedure of. */
   readonly program: 'REMOTE' | 'QEMU' | 'LXC';
+  /** Within its program. */
   readonly number: number;
+  /** Its arguments, in the order of the wire. */
   readonly args: Args;
+  /** What its reply holds, in the order of the wire. */
   readonly reply: Reply;
   /** `high`: the daemon answers even if all its ordinary workers are busy. */
   readonly priority?: 'high';

@@ -30,6 +30,7 @@ export const virConnectListAllDomainsFlags = {
   VIR_CONNECT_LIST_DOMAINS_NO_CHECKPOINT: 32768,
 } as const;
 
+/** Flags of `Domain.getXmlDesc`. */
 export const virDomainXMLFlags = {
   VIR_DOMAIN_XML_SECURE: 1,
   VIR_DOMAIN_XML_INACTIVE: 2,
@@ -37,8 +38,10 @@ export const virDomainXMLFlags = {
   VIR_DOMAIN_XML_MIGRATABLE: 8,
 } as const;
 
+/** Flags of `Connection.domainDefineXml`. */
 export const virDomainDefineFlags = { VIR_DOMAIN_DEFINE_VALIDATE: 1 } as const;
 
+/** Flags of `Domain.create` and `Connection.domainCreateXml`. */
 export const virDomainCreateFlags = {
   VIR_DOMAIN_START_PAUSED: 1,
   VIR_DOMAIN_START_AUTODESTROY: 2,
@@ -48,11 +51,13 @@ export const virDomainCreateFlags = {
   VIR_DOMAIN_START_RESET_NVRAM: 32,
 } as const;
 
+/** Flags of `Domain.destroy`. */
 export const virDomainDestroyFlagsValues = {
   VIR_DOMAIN_DESTROY_GRACEFUL: 1,
   VIR_DOMAIN_DESTROY_REMOVE_LOGS: 2,
 } as const;
 
+/** Flags of `Domain.undefine`. */
 export const virDomainUndefineFlagsValues = {
   VIR_DOMAIN_UNDEFINE_MANAGED_SAVE: 1,
   VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA: 2,
@@ -131,8 +136,10 @@ export const virDomainGuestInfoTypes = {
   VIR_DOMAIN_GUEST_INFO_LOAD: 128,
 } as const;
 
+/** Flags of `Domain.backupBegin`. */
 export const virDomainBackupBeginFlags = { VIR_DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL: 1 } as const;
 
+/** Flags of `Domain.abortJob`. */
 export const virDomainAbortJobFlagsValues = { VIR_DOMAIN_ABORT_JOB_POSTCOPY: 1 } as const;
 
 /** The type that `getJobInfo` and `getJobStats` answer. */
@@ -160,18 +167,21 @@ export const virDomainJobOperation = {
   VIR_DOMAIN_JOB_OPERATION_SNAPSHOT_DELETE: 10,
 } as const;
 
+/** Flags of `Domain.getJobStats`. */
 export const virDomainGetJobStatsFlags = {
   /** Of the last job that ended; read once, unless KEEP_COMPLETED is given too. */
   VIR_DOMAIN_JOB_STATS_COMPLETED: 1,
   VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED: 2,
 } as const;
 
+/** Flags of `Domain.checkpointCreateXml`. */
 export const virDomainCheckpointCreateFlags = {
   VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE: 1,
   VIR_DOMAIN_CHECKPOINT_CREATE_QUIESCE: 2,
   VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE_VALIDATE: 4,
 } as const;
 
+/** Flags of `Checkpoint.getXmlDesc`. */
 export const virDomainCheckpointXMLFlags = {
   VIR_DOMAIN_CHECKPOINT_XML_SECURE: 1,
   VIR_DOMAIN_CHECKPOINT_XML_NO_DOMAIN: 2,
@@ -187,6 +197,7 @@ export const virDomainCheckpointListFlags = {
   VIR_DOMAIN_CHECKPOINT_LIST_NO_LEAVES: 8,
 } as const;
 
+/** Flags of `Checkpoint.delete`. */
 export const virDomainCheckpointDeleteFlags = {
   VIR_DOMAIN_CHECKPOINT_DELETE_CHILDREN: 1,
   VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY: 2,
@@ -203,6 +214,7 @@ export const virDomainAgentResponseTimeoutValues = {
 /** The monitor command is one of the human monitor, not QMP. */
 export const virDomainQemuMonitorCommandFlags = { VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP: 1 } as const;
 
+/** The numbers that events of domains are registered with. */
 export const virDomainEventID = {
   VIR_DOMAIN_EVENT_ID_LIFECYCLE: 0,
   VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2: 16,

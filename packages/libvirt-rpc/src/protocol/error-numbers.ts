@@ -1,4 +1,4 @@
-/** The field `code` of libvirt's error struct. */
+/** The field `code` of libvirt's error struct: `LibvirtError.virErrorNumber`. */
 export const virErrorNumber = {
   VIR_ERR_OK: 0,
   VIR_ERR_INTERNAL_ERROR: 1,

@@ -1,3 +1,4 @@
+import { Line } from '../line.ts';
 import { MAX_CALLS_IN_FLIGHT, URGENT_CALL_SLOTS } from '../protocol/limits.ts';
 
 /** A call as the queue sees it. */
@@ -12,8 +13,8 @@ export interface QueuedCall {
  * First come, first served, urgent calls before the others. Does no I/O.
  */
 export class CallQueue<Call extends QueuedCall> {
-  readonly #urgent: Call[] = [];
-  readonly #ordinary: Call[] = [];
+  readonly #urgent = new Line<Call>();
+  readonly #ordinary = new Line<Call>();
   readonly #inFlight = new Map<number, Call>();
   #nextSerial = 1;
 
@@ -23,7 +24,7 @@ export class CallQueue<Call extends QueuedCall> {
 
   /** Whether nobody waits for anything: what is in flight are tombstones only. */
   isIdle(): boolean {
-    if (this.#urgent.length > 0 || this.#ordinary.length > 0) return false;
+    if (this.#urgent.size > 0 || this.#ordinary.size > 0) return false;
     return [...this.#inFlight.values()].every((call) => call.isSettled);
   }
 
@@ -55,20 +56,17 @@ export class CallQueue<Call extends QueuedCall> {
 
   /** Takes a call out that was not sent yet; false where it was. */
   withdraw(call: Call): boolean {
-    const line = this.#line(call);
-    const index = line.indexOf(call);
-    if (index >= 0) line.splice(index, 1);
-    return index >= 0;
+    return this.#line(call).delete(call);
   }
 
   /** Empties the queue; returns all that was waiting or in flight. */
   clear(): Call[] {
-    const all = [...this.#inFlight.values(), ...this.#urgent.splice(0), ...this.#ordinary.splice(0)];
+    const all = [...this.#inFlight.values(), ...this.#urgent.clear(), ...this.#ordinary.clear()];
     this.#inFlight.clear();
     return all;
   }
 
-  #line(call: Call): Call[] {
+  #line(call: Call): Line<Call> {
     return call.urgent ? this.#urgent : this.#ordinary;
   }
 

@@ -1,12 +1,18 @@
 import { LibvirtConnectionClosedError, LibvirtProtocolError } from '../errors.ts';
 
+/**
+ * What ended a connection: a call of `close` or of `destroy`; the `peer`, the daemon, which hung up; or an `error`.
+ */
+export type CloseReason = 'close' | 'destroy' | 'peer' | 'error';
+
 /** How a connection came to its end. */
 export interface CloseInfo {
+  /** What ended it. */
+  readonly reason: CloseReason;
   /**
-   * `client`: `close` or `destroy` was called. `eof`: the daemon hung up, within a packet if there is an `error`:
-   * that is how it looks when it is killed. `keepalive`: it did not answer pings. `error`: see `error`.
+   * With `error` always: a LibvirtTimeoutError where the daemon did not answer pings. With `peer`, where the daemon
+   * hung up within a packet, as it looks when it is killed. With `destroy`, what it was called with.
    */
-  readonly reason: 'error' | 'eof' | 'keepalive' | 'client';
   readonly error?: Error;
 }
 
@@ -16,9 +22,9 @@ export interface CloseInfo {
  * @param pending - bytes that had arrived of a packet that has no end
  */
 export function hungUp(pending: number): CloseInfo {
-  if (pending === 0) return { reason: 'eof' };
+  if (pending === 0) return { reason: 'peer' };
   const what = `the daemon hung up within a packet, of which ${pending} bytes had arrived`;
-  return { reason: 'eof', error: new LibvirtConnectionClosedError(what) };
+  return { reason: 'peer', error: new LibvirtConnectionClosedError(what) };
 }
 
 /** What something that needs the connection fails with; without `info` the connection is only closing. */

@@ -23,7 +23,7 @@ describe('a daemon that dies within what it sends is a connection that has ended
       const error = await failure(libvirt.getType());
       expect(error).toBeInstanceOf(LibvirtConnectionClosedError);
       const info = await libvirt.closed;
-      expect(info.reason).toBe('eof');
+      expect(info.reason).toBe('peer');
       if (cut === 0) expect(info).not.toHaveProperty('error');
       else {
         expect(info.error).toMatchObject({ code: 'ERR_LIBVIRT_CLOSED' });
@@ -61,7 +61,7 @@ describe('a daemon that dies within what it sends is a connection that has ended
       await stream.ready;
       fake.client.socket.end(event.subarray(0, cut));
       expect(await failure(stream.next())).toBeInstanceOf(LibvirtConnectionClosedError);
-      expect(await libvirt.closed).toMatchObject({ reason: 'eof' });
+      expect(await libvirt.closed).toMatchObject({ reason: 'peer' });
     }
   });
 

@@ -1,9 +1,15 @@
 /** How a connection finds out that its daemon is gone without a word. */
 export interface KeepaliveOptions {
   /** Time in milliseconds without any byte after which a ping is sent; 0: never, and the daemon is not asked to either. */
-  readonly intervalMs?: number;
+  readonly intervalMs?: number | undefined;
   /** As many pings may stay unanswered. */
-  readonly count?: number;
+  readonly count?: number | undefined;
+}
+
+/** The same with nothing left out. */
+export interface KeepaliveLimits {
+  readonly intervalMs: number;
+  readonly count: number;
 }
 
 /** Sends pings while nothing arrives; anything counts as an answer, a part of a long packet too. */
@@ -15,7 +21,7 @@ export class Keepalive {
   #unanswered = 0;
   #isSuspended = false;
 
-  constructor(options: Required<KeepaliveOptions>, ping: () => void, dead: () => void) {
+  constructor(options: KeepaliveLimits, ping: () => void, dead: () => void) {
     this.#count = options.count;
     this.#ping = ping;
     this.#dead = dead;

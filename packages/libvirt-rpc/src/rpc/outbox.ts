@@ -1,3 +1,4 @@
+import { Line } from '../line.ts';
 import type { Transport } from '../transports/transport.ts';
 
 interface Waiting {
@@ -9,7 +10,7 @@ interface Waiting {
 export class Outbox {
   readonly #transport: Transport;
   readonly #urgent = new Set<Buffer>();
-  readonly #ordinary: Waiting[] = [];
+  readonly #ordinary = new Line<Waiting>();
   /** Who wants to know that the packet which filled the transport has left. */
   #onDrained: (() => void) | undefined;
   #full = false;
@@ -48,7 +49,7 @@ export class Outbox {
 
   /** How many packets wait. */
   get waiting(): number {
-    return this.#urgent.size + this.#ordinary.length;
+    return this.#urgent.size + this.#ordinary.size;
   }
 
   #flush(): void {

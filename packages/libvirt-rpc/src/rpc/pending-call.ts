@@ -1,3 +1,4 @@
+import { onAbort } from '../abort-listeners.ts';
 import { LibvirtError, type VirError } from '../libvirt-error.ts';
 import { decodeFields } from '../codec/struct-codec.ts';
 import { errorFields } from '../procedures/error-fields.ts';
@@ -14,6 +15,8 @@ export interface InternalCallOptions extends CallOptions {
   readonly onLateReply?: (reply: unknown) => void;
   /** Begins with the reply. */
   readonly stream?: RpcStream;
+  /** For messages: where the call goes. */
+  readonly uri?: string | undefined;
 }
 
 /** One call from the moment it is made until it is settled. */
@@ -27,6 +30,7 @@ export class PendingCall {
   #reject!: (error: unknown) => void;
   #timer: NodeJS.Timeout | undefined;
   #unlisten: (() => void) | undefined;
+  readonly #uri: string | undefined;
   readonly #onLateReply: ((reply: unknown) => void) | undefined;
   #settled = false;
 
@@ -34,13 +38,14 @@ export class PendingCall {
   constructor(
     procedure: Procedure,
     args: Record<string, unknown>,
-    { signal, timeoutMs = 0, onLateReply, stream }: InternalCallOptions,
+    { signal, timeoutMs = 0, onLateReply, stream, uri }: InternalCallOptions,
     onAbandoned: (call: PendingCall) => void,
   ) {
     this.procedure = procedure;
     this.args = args;
     this.urgent = procedure.priority === 'high';
     this.stream = stream;
+    this.#uri = uri;
     this.#onLateReply = onLateReply;
     this.reply = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -58,10 +63,7 @@ export class PendingCall {
     const abort = (): void => {
       abandon(signal.reason);
     };
-    signal.addEventListener('abort', abort, { once: true });
-    this.#unlisten = (): void => {
-      signal.removeEventListener('abort', abort);
-    };
+    this.#unlisten = onAbort(signal, abort);
   }
 
   /** Whether nobody waits any more: what is left is a tombstone that keeps its place until the reply comes. */
@@ -93,7 +95,7 @@ export class PendingCall {
       } else if (packet.status === virNetMessageStatus.VIR_NET_ERROR) {
         const error: VirError = decodeFields(errorFields, packet.payload);
         if (this.#settled) this.done(undefined);
-        else this.fail(new LibvirtError(error, name));
+        else this.fail(new LibvirtError(error, name, { args: this.args, uri: this.#uri }));
       } else throw new LibvirtProtocolError(`the status is ${packet.status}`);
     } catch (cause) {
       if (!(cause instanceof LibvirtProtocolError)) throw cause;

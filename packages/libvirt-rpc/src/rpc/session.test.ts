@@ -72,7 +72,7 @@ describe('lifetime', () => {
     expect(await type).toBe('QEMU');
     await closing;
     await libvirt.close();
-    expect(await libvirt.closed).toEqual({ reason: 'client' });
+    expect(await libvirt.closed).toEqual({ reason: 'close' });
     expect(fake.client.calls.at(-1)?.row.name).toBe('REMOTE_PROC_CONNECT_CLOSE');
   });
 
@@ -87,7 +87,7 @@ describe('lifetime', () => {
       });
       const libvirt = await connect(fake.uri);
       await libvirt.close();
-      expect(await libvirt.closed).toEqual({ reason: 'client' });
+      expect(await libvirt.closed).toEqual({ reason: 'close' });
     },
   );
 
@@ -99,7 +99,7 @@ describe('lifetime', () => {
     fake.client.socket.end();
     await hanging;
     await closing;
-    expect(await libvirt.closed).toEqual({ reason: 'client' });
+    expect(await libvirt.closed).toEqual({ reason: 'close' });
   });
 
   test('a late reply with status CONTINUE, or that cannot be decoded, is noticed too', async () => {
@@ -123,7 +123,7 @@ describe('lifetime', () => {
     const hanging = expect(xmlOf(libvirt)).rejects.toMatchObject({ code: 'ERR_LIBVIRT_CLOSED' });
     await libvirt.close();
     await hanging;
-    expect(await libvirt.closed).toEqual({ reason: 'client' });
+    expect(await libvirt.closed).toEqual({ reason: 'close' });
   });
 
   test('destroy ends everything now, with its reason', async () => {
@@ -134,14 +134,14 @@ describe('lifetime', () => {
     libvirt.destroy(error);
     libvirt.destroy();
     await hanging;
-    expect(await libvirt.closed).toEqual({ reason: 'client', error });
+    expect(await libvirt.closed).toEqual({ reason: 'destroy', error });
   });
 
   test('a daemon that does not answer pings is given up', async () => {
     await using fake = await FakeLibvirtd.start({ [XML]: silence });
     const libvirt = await connect(fake.uri, { keepalive: { intervalMs: 20, count: 2 } });
     await expect(xmlOf(libvirt)).rejects.toBeInstanceOf(LibvirtConnectionClosedError);
-    expect(await libvirt.closed).toMatchObject({ reason: 'keepalive' });
+    expect(await libvirt.closed).toMatchObject({ reason: 'error' });
     expect(fake.client.keepalive).toEqual([1, 1]);
   });
 

@@ -14,7 +14,7 @@ import { CallQueue } from './call-queue.ts';
 import { checkedTimeout } from './call-timeout.ts';
 import { type CloseInfo, closedError, hungUp, interruptedError } from './close-info.ts';
 import { Framer } from './framer.ts';
-import { Keepalive, type KeepaliveOptions } from './keepalive.ts';
+import { Keepalive, type KeepaliveLimits } from './keepalive.ts';
 import { Outbox } from './outbox.ts';
 import { encodeKeepalive, encodePacket, type Packet } from './packet.ts';
 import type { CallOptions } from './call-options.ts';
@@ -25,8 +25,10 @@ const PING = encodeKeepalive(KEEPALIVE_PROC.KEEPALIVE_PROC_PING);
 const PONG = encodeKeepalive(KEEPALIVE_PROC.KEEPALIVE_PROC_PONG);
 
 export interface SessionOptions {
+  /** For messages: where the session leads, without secrets. */
+  readonly shownUri?: string;
   readonly callTimeoutMs: number;
-  readonly keepalive: Required<KeepaliveOptions>;
+  readonly keepalive: KeepaliveLimits;
 }
 
 type State =
@@ -70,7 +72,7 @@ export class RpcSession implements Receiver {
         const error = new LibvirtTimeoutError(
           `the daemon left ${count} pings, one every ${intervalMs} ms, unanswered`,
         );
-        this.#end({ reason: 'keepalive', error });
+        this.#end({ reason: 'error', error });
       },
     );
     transport.receiver = this;
@@ -139,7 +141,7 @@ export class RpcSession implements Receiver {
       return;
     }
     const deadline = setTimeout(() => {
-      this.destroy();
+      this.#end({ reason: 'close' });
     }, timeoutMs);
     await new Promise<void>((resolve) => {
       this.#setState({ kind: 'closing', idle: resolve, saidGoodbye: false });
@@ -150,13 +152,13 @@ export class RpcSession implements Receiver {
       await this.#start(goodbye, {}, { timeoutMs }).catch(() => undefined);
     }
     clearTimeout(deadline);
-    this.destroy();
+    this.#end({ reason: 'close' });
     await this.closed;
   }
 
   /** Ends the session now. */
   destroy(reason?: Error): void {
-    this.#end(reason === undefined ? { reason: 'client' } : { reason: 'client', error: reason });
+    this.#end(reason === undefined ? { reason: 'destroy' } : { reason: 'destroy', error: reason });
   }
 
   receive(chunk: Buffer): void {
@@ -174,9 +176,9 @@ export class RpcSession implements Receiver {
   }
 
   ended(error: Error | undefined): void {
-    if (this.#state.kind === 'closing' && this.#state.saidGoodbye) this.#end({ reason: 'client' });
+    if (this.#state.kind === 'closing' && this.#state.saidGoodbye) this.#end({ reason: 'close' });
     else if (error !== undefined) this.#end({ reason: 'error', error });
-    else if (this.#state.kind === 'closing') this.#end({ reason: 'client' });
+    else if (this.#state.kind === 'closing') this.#end({ reason: 'close' });
     else this.#end(hungUp(this.#framer.pending));
   }
 
@@ -209,10 +211,15 @@ export class RpcSession implements Receiver {
   ): Promise<unknown> {
     const whenNotGiven = procedure.timeout === 'none' ? 0 : this.#options.callTimeoutMs;
     const timeoutMs = checkedTimeout(options.timeoutMs ?? whenNotGiven);
-    const call = new PendingCall(procedure, args, { ...options, timeoutMs }, (abandoned) => {
-      if (this.#calls.withdraw(abandoned)) abandoned.done(undefined);
-      this.#checkIdle();
-    });
+    const call = new PendingCall(
+      procedure,
+      args,
+      { ...options, timeoutMs, uri: this.#options.shownUri },
+      (abandoned) => {
+        if (this.#calls.withdraw(abandoned)) abandoned.done(undefined);
+        this.#checkIdle();
+      },
+    );
     this.#calls.add(call);
     this.#sendNext();
     return call.reply;

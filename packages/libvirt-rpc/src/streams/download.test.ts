@@ -66,7 +66,7 @@ describe('download', () => {
     const [call] = calls;
     if (call === undefined) throw new Error('not called');
     call.client.raw(errorPacket(call.row, { type: 3, serial: call.serial }, 38));
-    expect(await all).toMatchObject({ code: 'VIR_ERR_SYSTEM_ERROR', int1: 28, procedure: DOWNLOAD });
+    expect(await all).toMatchObject({ code: 'ERR_LIBVIRT_SYSTEM_ERROR', int1: 28, procedure: DOWNLOAD });
   });
 
   test('holes are chunks, or zeroes', async () => {
@@ -231,8 +231,8 @@ describe('download', () => {
           .then((stream) => buffer(stream)),
       );
     expect(await read()).toBeInstanceOf(LibvirtConnectionClosedError);
-    expect(await read()).toMatchObject({ code: 'VIR_ERR_NO_STORAGE_VOL' });
-    expect(await read()).toMatchObject({ code: 'VIR_ERR_SYSTEM_ERROR' });
+    expect(await read()).toMatchObject({ code: 'ERR_LIBVIRT_NO_STORAGE_VOL' });
+    expect(await read()).toMatchObject({ code: 'ERR_LIBVIRT_SYSTEM_ERROR' });
     expect(await read()).toBeInstanceOf(LibvirtError);
   });
 

@@ -1,4 +1,6 @@
 import { Readable } from 'node:stream';
+import { onAbort } from '../abort-listeners.ts';
+import { Line } from '../line.ts';
 import type { ArgsOf, Procedure, ReplyOf } from '../procedures/row.ts';
 import type { CallOptions } from '../rpc/call-options.ts';
 import type { StreamSink } from '../rpc/stream.ts';
@@ -42,12 +44,12 @@ export async function openDownload<P extends Procedure>(
 }
 
 /** What waits for the consumer: bytes, or the rest of a hole. */
-type Item = Buffer | { readonly hole: number };
+type Item = Buffer | { hole: number };
 
 class DownloadStream extends Readable {
   readonly #sessions: StreamSessions;
   readonly #holes: HoleMode;
-  readonly #items: Item[] = [];
+  readonly #items = new Line<Item>();
   #open: OpenStream<unknown> | undefined;
   /** What came before `begin`. */
   #earlyError: Error | undefined;
@@ -96,15 +98,13 @@ class DownloadStream extends Readable {
     if (this.#earlyError !== undefined) throw this.#earlyError;
     if (this.#isComplete) open.stream.finish();
     else if (this.#isPaused) open.session.pause();
-    if (signal === undefined) return;
-    signal.throwIfAborted();
-    const abort = (): void => {
-      this.destroy(signal.reason as Error);
-    };
-    signal.addEventListener('abort', abort, { once: true });
-    this.once('close', () => {
-      signal.removeEventListener('abort', abort);
-    });
+    signal?.throwIfAborted();
+    this.once(
+      'close',
+      onAbort(signal, () => {
+        this.destroy(signal?.reason as Error);
+      }),
+    );
   }
 
   override _read(): void {
@@ -113,7 +113,7 @@ class DownloadStream extends Readable {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#items.length = 0;
+    this.#items.clear();
     if (this.#open !== undefined) {
       this.#open.stream.abort();
       this.#sessions.release(this.#open.session);
@@ -129,11 +129,11 @@ class DownloadStream extends Readable {
 
   /** Hands out what waits while it is wanted; if something is left, nothing more is read. */
   #drain(): void {
-    for (let item = this.#items[0]; this.#isWanted && item !== undefined; item = this.#items[0])
+    for (let item = this.#items.first; this.#isWanted && item !== undefined; item = this.#items.first)
       this.#isWanted = this.push(this.#take(item));
     if (this.destroyed) return;
-    if (this.#items.length === 0 && this.#isConfirmed) this.push(null);
-    const mustPause = this.#items.length > 0 || !this.#isWanted;
+    if (this.#items.size === 0 && this.#isConfirmed) this.push(null);
+    const mustPause = this.#items.size > 0 || !this.#isWanted;
     if (mustPause === this.#isPaused) return;
     this.#isPaused = mustPause;
     if (mustPause) this.#open?.session.pause();
@@ -146,8 +146,8 @@ class DownloadStream extends Readable {
       return this.#holes === 'chunks' ? { type: 'data', bytes: item } : item;
     }
     const length = this.#holes === 'chunks' ? item.hole : Math.min(item.hole, ZEROES);
-    if (length < item.hole) this.#items[0] = { hole: item.hole - length };
-    else this.#items.shift();
+    item.hole -= length; // the rest of it is still the first
+    if (item.hole === 0) this.#items.shift();
     return this.#holes === 'chunks' ? { type: 'hole', length } : Buffer.alloc(length);
   }
 }

@@ -56,8 +56,8 @@ test('an error of the stream before the reply; an error as the reply, behind dat
   ];
   await using fake = await FakeLibvirtd.start({ [DOWNLOAD]: (call) => handlers.shift()?.(call) });
   await using libvirt = await connect(fake.uri);
-  expect(await failure(volumeOf(libvirt).download())).toMatchObject({ code: 'VIR_ERR_SYSTEM_ERROR' });
-  expect(await failure(volumeOf(libvirt).download())).toMatchObject({ code: 'VIR_ERR_NO_STORAGE_VOL' });
+  expect(await failure(volumeOf(libvirt).download())).toMatchObject({ code: 'ERR_LIBVIRT_SYSTEM_ERROR' });
+  expect(await failure(volumeOf(libvirt).download())).toMatchObject({ code: 'ERR_LIBVIRT_NO_STORAGE_VOL' });
 });
 
 test('given up while data comes and the reply does not: what is late is dropped, nothing is sent early', async () => {

@@ -70,7 +70,7 @@ describe('upload', () => {
     const stream = await volumeOf(libvirt).upload();
     const failed = failure(finished(stream));
     stream.write('a');
-    expect(await failed).toMatchObject({ code: 'VIR_ERR_SYSTEM_ERROR', int1: 28 });
+    expect(await failed).toMatchObject({ code: 'ERR_LIBVIRT_SYSTEM_ERROR', int1: 28 });
     expect(fake.client.streamPackets).toHaveLength(1);
   });
 

@@ -1,4 +1,5 @@
 import { Writable } from 'node:stream';
+import { onAbort } from '../abort-listeners.ts';
 import { LibvirtConnectionClosedError, LibvirtProtocolError, LibvirtUsageError } from '../errors.ts';
 import type { ArgsOf, Procedure } from '../procedures/row.ts';
 import { STREAM_PAYLOAD_MAX } from '../protocol/limits.ts';
@@ -61,15 +62,13 @@ class UploadStream extends Writable {
   begin(open: OpenStream<unknown>, signal: AbortSignal | undefined): void {
     this.#open = open;
     if (this.#earlyError !== undefined) throw this.#earlyError;
-    if (signal === undefined) return;
-    signal.throwIfAborted();
-    const abort = (): void => {
-      this.destroy(signal.reason as Error);
-    };
-    signal.addEventListener('abort', abort, { once: true });
-    this.once('close', () => {
-      signal.removeEventListener('abort', abort);
-    });
+    signal?.throwIfAborted();
+    this.once(
+      'close',
+      onAbort(signal, () => {
+        this.destroy(signal?.reason as Error);
+      }),
+    );
   }
 
   override _write(chunk: unknown, _encoding: BufferEncoding, done: Done): void {

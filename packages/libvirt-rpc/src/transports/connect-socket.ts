@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { onAbort } from '../abort-listeners.ts';
 
 /**
  * Waits for a socket to be connected.
@@ -12,8 +13,9 @@ export function whenConnected<S extends Socket>(
   signal: AbortSignal,
 ): Promise<S> {
   return new Promise((resolve, reject) => {
+    let unlisten: () => void = () => undefined;
     const settle = (): void => {
-      signal.removeEventListener('abort', aborted);
+      unlisten();
       socket.off('error', failed);
       socket.off('close', closed);
       socket.off(event, connected);
@@ -34,10 +36,9 @@ export function whenConnected<S extends Socket>(
       settle();
       resolve(socket);
     };
-    signal.addEventListener('abort', aborted, { once: true });
     socket.once('error', failed);
     socket.once('close', closed);
     socket.once(event, connected);
-    if (signal.aborted) aborted();
+    unlisten = onAbort(signal, aborted);
   });
 }

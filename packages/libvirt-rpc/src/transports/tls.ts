@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { LibvirtConnectError, LibvirtTlsError, type TlsFailure } from '../errors.ts';
+import { onAbort } from '../abort-listeners.ts';
 import { sanitize } from '../sanitize.ts';
 import type { TlsEndpoint } from '../uri/endpoint.ts';
 import { whenConnected } from './connect-socket.ts';
@@ -104,8 +105,9 @@ function start({ host, port, verifies }: TlsEndpoint, { ca, crl, client }: Pki):
 /** With TLS 1.3 the handshake is over for us before the server has seen our certificate. */
 function accepted(socket: TLSSocket, pki: Pki, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
+    let unlisten: () => void = () => undefined;
     const settle = (): void => {
-      signal.removeEventListener('abort', aborted);
+      unlisten();
       socket.off('readable', readable).off('error', refused).off('close', refused);
     };
     const fail = (error: Error): void => {
@@ -126,7 +128,7 @@ function accepted(socket: TLSSocket, pki: Pki, signal: AbortSignal): Promise<voi
         if (socket.readableEnded) refused();
         return;
       }
-      if (said.length !== 1 || said[0] !== ACCEPTED) {
+      if (said[0] !== ACCEPTED) {
         const shown = said.subarray(0, 16).toString('hex');
         fail(
           new LibvirtTlsError('handshake', `the server says ${shown} in place of its 01: no libvirt daemon`),
@@ -134,11 +136,12 @@ function accepted(socket: TLSSocket, pki: Pki, signal: AbortSignal): Promise<voi
         return;
       }
       settle();
+      // What stands behind it in the same record is the first of its packets.
+      if (said.length > 1) socket.unshift(said.subarray(1));
       resolve();
     };
-    signal.addEventListener('abort', aborted, { once: true });
     socket.on('readable', readable).once('error', refused).once('close', refused);
-    if (signal.aborted) aborted();
+    unlisten = onAbort(signal, aborted);
   });
 }
 

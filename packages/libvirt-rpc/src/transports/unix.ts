@@ -6,6 +6,9 @@ import { ReadMemory } from './read-memory.ts';
 import { SocketTransport } from './socket-transport.ts';
 import type { Receiver, Transport } from './transport.ts';
 
+/** The size of `sun_path`, less the zero at its end: Node cuts what is longer, and looks for another socket. */
+const MAX_PATH_BYTES = 107;
+
 /** What the next path is tried after: no such socket, or one that a dead daemon left. */
 const NOBODY_THERE: readonly unknown[] = ['ENOENT', 'ECONNREFUSED'];
 
@@ -21,6 +24,11 @@ export async function dialUnix(
 ): Promise<Transport> {
   const failures: NodeJS.ErrnoException[] = [];
   for (const path of paths) {
+    const bytes = Buffer.byteLength(path);
+    if (bytes > MAX_PATH_BYTES)
+      throw new LibvirtConnectError(
+        `the path of the socket has ${bytes} bytes, and no unix socket's may have more than ${MAX_PATH_BYTES}: ${path}`,
+      );
     try {
       const socket = await whenConnected(open(path), 'connect', signal);
       return new SocketTransport(socket, 'local', receiver);
@@ -31,13 +39,25 @@ export async function dialUnix(
     }
   }
   const causes = failures.map((failure) => failure.message).join('; ');
-  const isNobodyThere = failures.every(({ code }) => NOBODY_THERE.includes(code));
-  const what = isNobodyThere
-    ? 'no libvirt daemon can be reached (and none is started)'
-    : 'the libvirt daemon cannot be reached';
-  throw new LibvirtConnectError(`${what}: ${causes}`, {
+  throw new LibvirtConnectError(`${whatToCheck(paths, failures.at(-1)?.code)} (${causes})`, {
     cause: failures.at(-1),
   });
+}
+
+/** What a failure means, and what to look at. */
+function whatToCheck(paths: readonly string[], code: string | undefined): string {
+  const at = paths.join(' or ');
+  switch (code) {
+    case 'ENOENT':
+      return `no libvirt daemon can be reached, and none is started: there is no socket ${at}; does libvirtd or virtqemud run, and is the URI its own?`;
+    case 'ECONNREFUSED':
+      return `no libvirt daemon can be reached, and none is started: nobody listens behind ${at}; has libvirtd or virtqemud ended?`;
+    case 'EACCES':
+    case 'EPERM':
+      return `the libvirt daemon cannot be reached: this user may not open ${at}; is it in the group libvirt?`;
+    default:
+      return `the libvirt daemon cannot be reached at ${at}`;
+  }
 }
 
 /** A socket that reads into large blocks; its bytes come as `'data'` all the same. */
