@@ -89,10 +89,18 @@ const checkPackage = (folder) => [
   ['attw', '--pack', folder, '--profile', 'esm-only', '--format', 'ascii'],
 ];
 
+/** @type {readonly (readonly [title: string, run: () => Promise<boolean>])[]} */
 const stages = [
   ['format', tools(['prettier', '--check', '.'])],
   ['build', tools(['tsc', '-b'])],
-  ['lint', tools(['eslint', '.', '--max-warnings', '0'], ['tsc', '--noEmit', '-p', 'tsconfig.tests.json'])],
+  [
+    'lint',
+    tools(
+      ['eslint', '.', '--max-warnings', '0'],
+      ['tsc', '--noEmit', '-p', 'tsconfig.tests.json'],
+      ['tsc', '--noEmit', '-p', 'tsconfig.scripts.json'],
+    ),
+  ],
   ['packages', tools(['knip'], ...libraries.flatMap(checkPackage), ['publint', 'packages/cli'])],
   ['unit tests', tests('unit')],
   ['integration tests', tests('integration')],
