@@ -89,10 +89,16 @@ const checkPackage = (folder) => [
   ['attw', '--pack', folder, '--profile', 'esm-only', '--format', 'ascii'],
 ];
 
+/** As `npm run build`. */
+async function build() {
+  await import('./remove-stale.mjs');
+  return tools(['tsc', '-b'])();
+}
+
 /** @type {readonly (readonly [title: string, run: () => Promise<boolean>])[]} */
 const stages = [
   ['format', tools(['prettier', '--check', '.'])],
-  ['build', tools(['tsc', '-b'])],
+  ['build', build],
   [
     'lint',
     tools(

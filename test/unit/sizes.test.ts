@@ -18,7 +18,7 @@ it(
       allowInlineConfig: false,
       overrideConfig: {
         files: ['**/*.ts'],
-        languageOptions: { parser: tseslint.parser as never },
+        languageOptions: { parser: tseslint.parser },
         rules: Object.fromEntries(
           Object.entries(LIMITS).map(([rule, max]) => [rule, ['error', { max, ...options }]]),
         ),
