@@ -40,7 +40,7 @@ function undocumented(entry: string): string[] {
 const ENTRIES: readonly (readonly [entry: string, pending: number])[] = [
   ['nbd-client/src/index.ts', 0],
   ['libvirt-rpc/src/index.ts', 143],
-  ['backup-core/src/index.ts', 45],
+  ['backup-core/src/index.ts', 95],
   ['backup-core/src/transfer.ts', 11],
 ];
 
