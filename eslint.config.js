@@ -2,6 +2,14 @@ import eslint from '@eslint/js';
 import { defineConfig } from 'eslint/config';
 import globals from 'globals';
 import tseslint from 'typescript-eslint';
+import { LIMITS, sizeExceptions } from './scripts/size-exceptions.mjs';
+
+const SIZES = Object.fromEntries(
+  Object.entries(LIMITS).map(([rule, max]) => [
+    rule,
+    ['error', { max, skipBlankLines: true, skipComments: true }],
+  ]),
+);
 
 export default defineConfig(
   { ignores: ['**/dist/', 'coverage/'] },
@@ -18,7 +26,6 @@ export default defineConfig(
         { allowNumber: true, allowBoolean: true },
       ],
       '@typescript-eslint/explicit-module-boundary-types': 'error',
-      'max-lines-per-function': 'off',
     },
   },
   {
@@ -26,5 +33,11 @@ export default defineConfig(
     ignores: ['**/*.test.ts'],
     rules: { 'no-console': 'error' },
   },
+  {
+    files: ['packages/*/src/**/*.ts'],
+    ignores: ['**/*.{test,fixture}.ts'],
+    rules: SIZES,
+  },
+  ...sizeExceptions.map(({ path, rule }) => ({ files: [path], rules: { [rule]: 'off' } })),
   { files: ['**/*.{js,mjs}'], languageOptions: { globals: globals.node } },
 );

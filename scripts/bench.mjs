@@ -9,7 +9,7 @@ const folder = join(root, 'test/bench');
 const names = readdirSync(folder)
   .filter((file) => /^[a-z]+\.mjs$/.test(file) && !['measure.mjs', 'pairs.mjs'].includes(file))
   .map((file) => file.slice(0, -4));
-const name = process.argv[2];
+const name = process.argv[2] ?? '';
 if (!names.includes(name) || !existsSync(join(folder, `${name}.mjs`))) {
   process.stderr.write(`Usage: npm run bench -- NAME, where NAME is one of: ${names.join(', ')}\n`);
   process.exit(2);

@@ -13,7 +13,7 @@ async function loadTables() {
   const args = [join(root, 'node_modules/typescript/bin/tsc'), '-b', join(root, 'packages/libvirt-rpc')];
   const { status } = spawnSync(process.execPath, args, { stdio: ['ignore', 2, 2] });
   if (status !== 0) throw new SourceError('The table of procedures could not be built: run "npm ci" first.');
-  const load = (path) => import(new URL(`../packages/libvirt-rpc/dist/${path}.js`, import.meta.url));
+  const load = (path) => import(new URL(`../packages/libvirt-rpc/dist/${path}.js`, import.meta.url).href);
   const { procedures } = await load('procedures/procedures');
   const { events } = await load('procedures/events');
   const { objectEvents } = await load('procedures/object-events');

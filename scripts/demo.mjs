@@ -19,6 +19,6 @@ if (!existsSync(script)) {
   process.stderr.write(`The build made no ${script}.\n`);
   process.exit(1);
 }
-process.argv = [process.argv[0], script, ...process.argv.slice(2)];
+process.argv.splice(1, 1, script);
 endWithNpm();
 await import(pathToFileURL(script).href);

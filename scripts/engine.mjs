@@ -23,8 +23,9 @@ export function askEngine(host, method, path, timeoutMs = 60_000) {
       response.once('error', reject);
       response.once('end', () => {
         const text = Buffer.concat(chunks).toString();
-        if (response.statusCode < 200 || response.statusCode > 299)
-          reject(new Error(`${method} ${path}: ${response.statusCode} ${text.trim()}`));
+        const { statusCode = 0 } = response;
+        if (statusCode < 200 || statusCode > 299)
+          reject(new Error(`${method} ${path}: ${statusCode} ${text.trim()}`));
         else
           resolve(response.headers['content-type']?.startsWith('application/json') ? JSON.parse(text) : text);
       });

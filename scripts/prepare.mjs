@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
 
-const OLDEST_NODE = [20, 19];
+const OLDEST_NODE = { major: 20, minor: 19 };
 const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/local/bin', '/usr/bin', '/bin'];
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 const POLICY = '/usr/sbin/policy-rc.d';
@@ -111,10 +111,10 @@ const REQUIREMENTS = {
 const say = (text) => process.stderr.write(`${text}\n`);
 
 function checkNode() {
-  const [major, minor] = process.versions.node.split('.').map(Number);
-  if (major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1])) return;
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  if (major > OLDEST_NODE.major || (major === OLDEST_NODE.major && minor >= OLDEST_NODE.minor)) return;
   throw new PrepareError(
-    `Node ${OLDEST_NODE.join('.')} or newer is needed; this is Node ${process.versions.node}.`,
+    `Node ${OLDEST_NODE.major}.${OLDEST_NODE.minor} or newer is needed; this is Node ${process.versions.node}.`,
   );
 }
 
@@ -138,7 +138,9 @@ async function runStep(program, args, env = process.env) {
     if (code !== 0) throw new PrepareError(`"${line}" failed with exit status ${code}.`);
   } catch (error) {
     if (error instanceof PrepareError) throw error;
-    throw new PrepareError(`"${line}" could not be started: ${error.message}`);
+    throw new PrepareError(
+      `"${line}" could not be started: ${error instanceof Error ? error.message : error}`,
+    );
   } finally {
     for (const signal of SIGNALS) process.removeListener(signal, pass);
   }

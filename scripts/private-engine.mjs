@@ -106,7 +106,7 @@ export async function startPrivateEngine() {
     for (const event of ['error', 'exit'])
       unshare.once(event, () => {
         ended = true;
-        resolve();
+        resolve(undefined);
       });
   });
   // unshare passes no signal on; it ends with dockerd.
@@ -129,7 +129,7 @@ export async function startPrivateEngine() {
   } catch (error) {
     const log = readFileSync(logFile, 'utf8').trim().split('\n').slice(-10).join('\n');
     await stop();
-    throw new Error(`${error.message}\n${log}`, { cause: error });
+    throw new Error(`${error instanceof Error ? error.message : error}\n${log}`, { cause: error });
   }
   // Without the second one, testcontainers looks for an engine's address by a bridge that this one lacks.
   return { environment: { DOCKER_HOST: host, TESTCONTAINERS_HOST_OVERRIDE: '127.0.0.1' }, stop };

@@ -89,10 +89,24 @@ const checkPackage = (folder) => [
   ['attw', '--pack', folder, '--profile', 'esm-only', '--format', 'ascii'],
 ];
 
+/** As `npm run build`. */
+async function build() {
+  await import('./remove-stale.mjs');
+  return tools(['tsc', '-b'])();
+}
+
+/** @type {readonly (readonly [title: string, run: () => Promise<boolean>])[]} */
 const stages = [
   ['format', tools(['prettier', '--check', '.'])],
-  ['build', tools(['tsc', '-b'])],
-  ['lint', tools(['eslint', '.', '--max-warnings', '0'], ['tsc', '--noEmit', '-p', 'tsconfig.tests.json'])],
+  ['build', build],
+  [
+    'lint',
+    tools(
+      ['eslint', '.', '--max-warnings', '0'],
+      ['tsc', '--noEmit', '-p', 'tsconfig.tests.json'],
+      ['tsc', '--noEmit', '-p', 'tsconfig.scripts.json'],
+    ),
+  ],
   ['packages', tools(['knip'], ...libraries.flatMap(checkPackage), ['publint', 'packages/cli'])],
   ['unit tests', tests('unit')],
   ['integration tests', tests('integration')],

@@ -44,7 +44,9 @@ async function privateEngine() {
     await prepareSystem('containers');
     return await startPrivateEngine();
   } catch (error) {
-    say(`No container engine: ${error instanceof PrepareError ? error.message : error.stack}`);
+    say(
+      `No container engine: ${error instanceof PrepareError ? error.message : error instanceof Error ? error.stack : error}`,
+    );
     return undefined;
   }
 }

@@ -34,7 +34,7 @@ function typeOf(shape, tables) {
     case 'scalar':
       return scalar(shape.name, tables);
     case 'struct': {
-      const [name] = Object.entries(tables.structs).find(([, fields]) => fields === shape.fields);
+      const [name = ''] = Object.entries(tables.structs).find(([, fields]) => fields === shape.fields) ?? [];
       return describeStruct(name, shape.fields, tables);
     }
     case 'optional':

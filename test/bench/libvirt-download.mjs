@@ -2,7 +2,7 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { connect } from 'libvirt-ts-rpc';
 
-const [uri, target] = process.argv.slice(2);
+const [uri, target = ''] = process.argv.slice(2);
 const start = process.hrtime.bigint();
 const libvirt = await connect(uri);
 const pool = await libvirt.lookupStoragePoolByName('bench');

@@ -16,8 +16,8 @@ export async function measure(command, args) {
   let times = '';
   let complaints = '';
   let peakKiB = 0;
-  shell.stderr.on('data', (text) => (times += text));
-  shell.stdio[3].on('data', (text) => (complaints += text));
+  shell.stderr?.on('data', (text) => (times += text));
+  shell.stdio[3]?.on('data', (text) => (complaints += text));
   const timer = setInterval(() => (peakKiB = Math.max(peakKiB, peakOfChild(shell.pid))), SAMPLE_MS);
   const code = await new Promise((resolve, reject) => {
     shell.once('error', reject);
@@ -25,7 +25,7 @@ export async function measure(command, args) {
   });
   clearInterval(timer);
   if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${code}: ${complaints.trim()}`);
-  const [wall, user, system] = times.trim().split(' ').map(Number);
+  const [wall = NaN, user = NaN, system = NaN] = times.trim().split(' ').map(Number);
   return {
     wallSeconds: wall,
     userSeconds: user,

@@ -42,6 +42,11 @@ function everyOther(folder, image, count, bytes, command) {
   run('qemu-io', ['-f', 'qcow2', image], openSync(script, 'r'));
 }
 
+/**
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @param {'ignore' | number} input
+ */
 function run(command, args, input = 'ignore') {
   const { status, stderr, error } = spawnSync(command, args, { stdio: [input, 'ignore', 'pipe'] });
   if (typeof input === 'number') closeSync(input);

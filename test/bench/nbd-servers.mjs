@@ -52,7 +52,7 @@ export async function serveJob(gibibytes, use) {
     await domain.write(0, `write -P 0x5a 0 ${gibibytes * GIB}`);
     const backup = await startPullBackup(domain.handle, { scratchDir: libvirtd.scratchDir });
     try {
-      return await use(backup.disks[0].nbdUri, gibibytes);
+      return await use(backup.disks[0]?.nbdUri, gibibytes);
     } finally {
       await backup.abort();
       await domain.remove();

@@ -168,6 +168,7 @@ function lazily(makers) {
 async function contest(wanted, [ours, theirs]) {
   const { name, peer, unit, amount, speed, cpu, user, output } = wanted;
   process.stderr.write(`${name}, against ${peer} …\n`);
+  /** @type {Record<'ours' | 'theirs', Awaited<ReturnType<typeof measure>>[]>} */
   const runs = { ours: [], theirs: [] };
   const timed = (side, [command, ...args]) => {
     return async () => {
@@ -185,7 +186,7 @@ async function contest(wanted, [ours, theirs]) {
     goal === undefined
       ? noted(title(what), 's', ...values(key))
       : atMost(title(what), 's', goal, ...values(key));
-  const [mine, other] = values('peakMiB');
+  const [mine = [], other = []] = values('peakMiB');
   return [
     speed === undefined
       ? noted(title('speed'), unit, result.ours, result.theirs)

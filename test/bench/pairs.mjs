@@ -13,6 +13,7 @@ export function median(values) {
 export async function pairs(count, ours, theirs) {
   await theirs();
   await ours();
+  /** @type {{ ours: number[], theirs: number[], ratios: number[] }} */
   const result = { ours: [], theirs: [], ratios: [] };
   for (let round = 0; round < count; round++) {
     const oursFirst = round % 2 === 0;

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Says itself what it is: its name does, or the language; `#` is private, `__` has no name. */
-const SELF_EVIDENT = /^(code|name|message|cause|stack|signal|prototype|#.*|__.*)$/;
+const SELF_EVIDENT = /^(code|reason|name|message|cause|stack|signal|prototype|#.*|__.*)$/;
 
 /** Exports, and public members of exported classes and interfaces, that have no comment. */
 function undocumented(entry: string): string[] {
@@ -36,8 +36,18 @@ function undocumented(entry: string): string[] {
   });
 }
 
-describe('every export has a comment', () => {
-  it.each(['nbd-client', 'libvirt-rpc'])('%s', { timeout: 60_000 }, (name) => {
-    expect(undocumented(`${root}packages/${name}/src/index.ts`)).toEqual([]);
+/** Entry points, and how many of each still have no comment: the numbers may only shrink, to 0. */
+const ENTRIES: readonly (readonly [entry: string, pending: number])[] = [
+  ['nbd-client/src/index.ts', 0],
+  ['libvirt-rpc/src/index.ts', 0],
+  ['backup-core/src/index.ts', 95],
+  ['backup-core/src/transfer.ts', 11],
+];
+
+describe('every export and public member has a comment', () => {
+  it.each(ENTRIES)('%s', { timeout: 60_000 }, (entry, pending) => {
+    const bare = undocumented(`${root}packages/${entry}`);
+    if (bare.length > pending || pending === 0) expect(bare, String(bare.length)).toEqual([]);
+    expect(bare.length > 0, 'all have a comment: the number is 0 now').toBe(pending > 0);
   });
 });

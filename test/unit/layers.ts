@@ -45,7 +45,7 @@ export const layers: Readonly<Record<string, Layers>> = {
       events: [...RPC_GROUND, 'procedures', 'transports', 'rpc'],
       doors: [...RPC_GROUND, 'procedures', 'uri', 'transports', 'rpc', 'auth', 'streams', 'events'],
     },
-    pending: ['events -> doors'],
+    pending: [],
   },
   'backup-core': {
     ground: [],
@@ -59,9 +59,11 @@ export const layers: Readonly<Record<string, Layers>> = {
       repository: [...WORDS, 'transfer'],
       protect: [...WORDS, 'transfer', 'job', 'repository'],
       restore: [...WORDS, 'transfer', 'job', 'repository'],
+      // What a test of a user's own needs.
+      testing: WORDS,
       // Only doors know adapters.
       adapters: WORDS,
-      doors: [...WORDS, 'transfer', 'job', 'repository', 'protect', 'restore', 'adapters'],
+      doors: [...WORDS, 'transfer', 'job', 'repository', 'protect', 'restore', 'testing', 'adapters'],
     },
     pending: ['repository -> adapters', 'repository -> job'],
   },

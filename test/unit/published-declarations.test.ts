@@ -1,53 +1,39 @@
-import { readFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import ts from 'typescript';
-import { expect, test } from 'vitest';
+import { expect, it } from 'vitest';
 
-const root = fileURLToPath(new URL('../../packages/libvirt-rpc', import.meta.url));
+const packages = fileURLToPath(new URL('../../packages', import.meta.url));
 
-/** The files that the declarations of `file` import. */
-function declarationImports(file: string): string[] {
-  const { outputText } = ts.transpileDeclaration(readFileSync(file, 'utf8'), {
-    fileName: file,
-    compilerOptions: { isolatedDeclarations: true, target: ts.ScriptTarget.ES2023 },
+/**
+ * One rule for all: what was built and what it was built from. Every declaration a type leads to is there, and
+ * so is every file that a source map names. Tests are not.
+ */
+const FILES = ['dist', 'src', '!src/**/*.test.ts', '!src/**/*.fixture.ts', 'README.md', 'LICENSE'];
+
+interface Manifest {
+  readonly name: string;
+  readonly files: readonly string[];
+  readonly sideEffects?: boolean;
+  readonly repository: { readonly directory: string };
+  readonly exports: Readonly<Record<string, unknown>>;
+}
+
+it.each(readdirSync(packages))('%s publishes by the one rule, and says where it comes from', (folder) => {
+  const manifest = JSON.parse(readFileSync(`${packages}/${folder}/package.json`, 'utf8')) as Manifest;
+  expect(manifest.files).toEqual(FILES);
+  expect(manifest.repository.directory).toBe(`packages/${folder}`);
+  expect(manifest).toMatchObject({
+    license: 'Apache-2.0',
+    type: 'module',
+    engines: { node: '>=20.19' },
+    bugs: expect.stringContaining('/issues') as unknown,
+    homepage: expect.stringContaining(`packages/${folder}#readme`) as unknown,
+    keywords: expect.arrayContaining(['qemu']) as unknown,
   });
-  return [...outputText.matchAll(/(?:from |import\()["'](\.[^"']+)["']/g)].map(([, path = '']) =>
-    join(dirname(file), path),
-  );
-}
-
-/** What whoever uses the package needs to have its types. */
-function neededDeclarations(): string[] {
-  const needed = new Set<string>();
-  const visit = (file: string): void => {
-    if (needed.has(file)) return;
-    needed.add(file);
-    declarationImports(file).forEach(visit);
-  };
-  visit(join(root, 'src/index.ts'));
-  return [...needed].map((file) => relative(join(root, 'src'), file).replace(/\.ts$/, '.d.ts'));
-}
-
-/** An entry of package.json's `files`, where it uses `*`, `**` and `{a,b}`. */
-function pattern(glob: string): RegExp {
-  const source = glob
-    .replaceAll('.', String.raw`\.`)
-    .replaceAll('**/', '<any>')
-    .replaceAll('*', '[^/]*')
-    .replaceAll('<any>', '(?:.*/)?')
-    .replaceAll(/\{([^}]*)\}/g, (_, choices: string) => `(?:${choices.replaceAll(',', '|')})`);
-  return new RegExp(`^${source}$`);
-}
-
-test('every declaration that the public ones lead to is published', () => {
-  const { files } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { files: string[] };
-  const kept = files.filter((glob) => !glob.startsWith('!')).map(pattern);
-  const dropped = files.filter((glob) => glob.startsWith('!')).map((glob) => pattern(glob.slice(1)));
-  const isPublished = (path: string): boolean =>
-    kept.some((glob) => glob.test(path)) && !dropped.some((glob) => glob.test(path));
-  const needed = neededDeclarations();
-  expect(needed.length).toBeGreaterThan(50);
-  expect(needed.filter((path) => !isPublished(`dist/${path}`))).toEqual([]);
-  expect(isPublished('dist/safe-number.d.ts')).toBe(false);
+  for (const [path, entry] of Object.entries(manifest.exports))
+    if (path !== './package.json')
+      expect(entry).toEqual({
+        types: expect.stringMatching(/^\.\/dist\/[\w-]+\.d\.ts$/) as unknown,
+        default: expect.stringMatching(/^\.\/dist\/[\w-]+\.js$/) as unknown,
+      });
 });

@@ -65,7 +65,7 @@ function reasonOf(error: unknown): HypervisorReason {
 }
 
 function reasonOfReply(error: LibvirtError): HypervisorReason {
-  const { errorNumber } = error;
+  const { virErrorNumber: errorNumber } = error;
   if (error.isNoDomain) return 'no-domain';
   if (error.isJobLockTimeout) return 'timeout';
   if (BITMAP.includes(errorNumber)) return 'bitmap';
