@@ -56,6 +56,8 @@ export interface DomainDisk {
 
 /** What QEMU has open for a disk at this moment. */
 export interface ActiveImage {
+  /** QEMU's name for the topmost layer. */
+  readonly node: string;
   /** Of the topmost layer. */
   readonly path: string;
   readonly format: ImageFormat;
@@ -153,21 +155,34 @@ function checkIo(name: string, target: string, command: string, answer: string):
 /** What `query-block` says, as far as it is needed. */
 interface BlockDevice {
   readonly qdev?: string;
-  readonly inserted?: {
-    readonly file: string;
-    readonly drv: ImageFormat;
-    readonly image: { readonly 'virtual-size': number };
-    readonly 'dirty-bitmaps'?: readonly { readonly name?: string }[];
-  };
+  readonly inserted?: BlockNode;
 }
 
-function activeImage(devices: readonly BlockDevice[], index: number): ActiveImage {
+interface BlockNode {
+  readonly file: string;
+  readonly 'node-name': string;
+  readonly drv: string;
+  readonly image: { readonly 'virtual-size': number };
+  readonly 'dirty-bitmaps'?: readonly { readonly name?: string }[];
+}
+
+const isImage = ({ drv }: BlockNode): boolean => drv === 'qcow2' || drv === 'raw';
+
+function activeImage(
+  devices: readonly BlockDevice[],
+  nodes: readonly BlockNode[],
+  index: number,
+): ActiveImage {
   const qdev = devicePath(index);
-  const inserted = devices.find((device) => device.qdev === qdev)?.inserted;
+  const top = devices.find((device) => device.qdev === qdev)?.inserted;
+  // While a backup job runs its filter lies over the image.
+  const inserted =
+    top === undefined || isImage(top) ? top : nodes.find((node) => node.file === top.file && isImage(node));
   if (inserted === undefined) throw new Error(`QEMU has nothing open for ${qdev}`);
   return {
+    node: inserted['node-name'],
     path: inserted.file,
-    format: inserted.drv,
+    format: inserted.drv === 'raw' ? 'raw' : 'qcow2',
     size: inserted.image['virtual-size'],
     bitmaps: (inserted['dirty-bitmaps'] ?? []).flatMap(({ name }) => (name === undefined ? [] : [name])),
   };
@@ -219,7 +234,8 @@ export async function defineDomain<Handle extends DomainHandle>(
   };
   const activeImages = async (): Promise<readonly ActiveImage[]> => {
     const devices = (await qmp('query-block')) as readonly BlockDevice[];
-    return disks.map((_, index) => activeImage(devices, index));
+    const nodes = (await qmp('query-named-block-nodes', { flat: true })) as readonly BlockNode[];
+    return disks.map((_, index) => activeImage(devices, nodes, index));
   };
   const flush = async (index: number): Promise<void> => {
     const answer = (await speak(index, 'flush')).trim(); // success is silent
