@@ -8,24 +8,6 @@ const imports = new Map(names.map((name) => [name, importsOf(name)]));
 /** Files that lead to each other today. It may only shrink. */
 const PENDING_CIRCLES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   'nbd-client': [['endpoint.ts', 'tls-options.ts']],
-  'libvirt-rpc': [
-    ['auth/auth-file.ts', 'auth/credentials.ts'],
-    [
-      'checkpoint.ts',
-      'connection.ts',
-      'domain-blocks.ts',
-      'domain-guest.ts',
-      'domain-lifecycle.ts',
-      'domain.ts',
-      'events/domain-event.ts',
-      'events/event-options.ts',
-      'events/object-event.ts',
-      'secret.ts',
-      'snapshot.ts',
-      'storage-pool.ts',
-      'storage-volume.ts',
-    ],
-  ],
 };
 
 function roomOf(path: string, { ground, rooms }: Layers): string {

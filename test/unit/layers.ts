@@ -31,7 +31,16 @@ export const layers: Readonly<Record<string, Layers>> = {
     pending: [],
   },
   'libvirt-rpc': {
-    ground: ['diagnostics.ts', 'errors.ts', 'libvirt-error.ts', 'parent.ts', 'safe-number.ts', 'sanitize.ts'],
+    ground: [
+      'abort-listeners.ts',
+      'diagnostics.ts',
+      'errors.ts',
+      'libvirt-error.ts',
+      'line.ts',
+      'parent.ts',
+      'safe-number.ts',
+      'sanitize.ts',
+    ],
     rooms: {
       protocol: [],
       ground: ['protocol', 'codec'],
@@ -45,7 +54,7 @@ export const layers: Readonly<Record<string, Layers>> = {
       events: [...RPC_GROUND, 'procedures', 'transports', 'rpc'],
       doors: [...RPC_GROUND, 'procedures', 'uri', 'transports', 'rpc', 'auth', 'streams', 'events'],
     },
-    pending: ['events -> doors'],
+    pending: [],
   },
   'backup-core': {
     ground: [],
