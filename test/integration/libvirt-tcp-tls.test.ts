@@ -347,7 +347,7 @@ describe.skipIf(servers.skip)(servers.title('TCP and TLS to a real daemon'), () 
 
     test.each([
       ['another byte', Buffer.from([0])],
-      ['more than that byte', Buffer.from([1, 0])],
+      ['more than another byte', Buffer.from([0, 1])],
       ['a whole protocol', Buffer.from('220 mail.example ESMTP\r\n')],
     ])('%s in place of the 01 is no daemon', async (_, hello) => {
       const port = await start(true, hello);

@@ -8,7 +8,6 @@ const imports = new Map(names.map((name) => [name, importsOf(name)]));
 /** Files that lead to each other today. It may only shrink. */
 const PENDING_CIRCLES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   'nbd-client': [['endpoint.ts', 'tls-options.ts']],
-  'libvirt-rpc': [['auth/auth-file.ts', 'auth/credentials.ts']],
 };
 
 function roomOf(path: string, { ground, rooms }: Layers): string {

@@ -31,7 +31,16 @@ export const layers: Readonly<Record<string, Layers>> = {
     pending: [],
   },
   'libvirt-rpc': {
-    ground: ['diagnostics.ts', 'errors.ts', 'libvirt-error.ts', 'parent.ts', 'safe-number.ts', 'sanitize.ts'],
+    ground: [
+      'abort-listeners.ts',
+      'diagnostics.ts',
+      'errors.ts',
+      'libvirt-error.ts',
+      'line.ts',
+      'parent.ts',
+      'safe-number.ts',
+      'sanitize.ts',
+    ],
     rooms: {
       protocol: [],
       ground: ['protocol', 'codec'],

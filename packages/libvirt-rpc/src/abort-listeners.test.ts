@@ -69,8 +69,7 @@ test('connecting again and again under one signal leaves nothing in it, failed o
   await using fake = await FakeLibvirtd.start();
   const { signal } = new AbortController();
   const tries = Array.from({ length: 12 }, async () => {
-    await using libvirt = await connect(fake.uri, { signal });
-    void libvirt;
+    await (await connect(fake.uri, { signal })).close();
   });
   const failures = Array.from({ length: 12 }, () => failure(connect(`${fake.uri}no`, { signal })));
   await Promise.all([...tries, ...failures]);

@@ -1,4 +1,5 @@
-export type { Credentials, CredentialsCallback, CredentialsRequest } from './auth/credentials.ts';
+export type { Credentials } from './auth/account.ts';
+export type { CredentialsCallback, CredentialsRequest } from './auth/credentials.ts';
 export type { SaslMechanism } from './auth/sasl-exchange.ts';
 export type { Caller, DomainConnection } from './caller.ts';
 export { Checkpoint } from './checkpoint.ts';

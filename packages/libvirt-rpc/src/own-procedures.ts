@@ -33,7 +33,7 @@ function keyOf({ program, number }: Procedure): string {
  */
 export function refuseOwnProcedure(procedure: Procedure): void {
   if (!PROGRAMS.includes(procedure.program))
-    throw new LibvirtUsageError(`${String(procedure.program)} is no program with procedures to call`);
+    throw new LibvirtUsageError(`${procedure.program} is no program with procedures to call`);
   if (own.has(keyOf(procedure)))
     throw new LibvirtUsageError(
       `${procedure.name} is the connection's own: connect, close and the methods for events do it`,

@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LibvirtAuthError } from '../errors.ts';
-import type { Credentials } from './credentials.ts';
+import type { Credentials } from './account.ts';
 import { KeyFile } from './key-file.ts';
 
 const SYSTEM_FILE = '/etc/libvirt/auth.conf';

@@ -1,16 +1,9 @@
 import { homedir } from 'node:os';
 import { LibvirtAuthError, LibvirtUsageError } from '../errors.ts';
 import { authFiles, readAuthFile } from './auth-file.ts';
+import type { Credentials } from './account.ts';
 import type { SaslMechanism } from './sasl-exchange.ts';
 import { unlessAborted } from './unless-aborted.ts';
-
-/** Whom the daemon shall take us for. Neither may be empty. */
-export interface Credentials {
-  /** `fred`, or `fred@realm`. */
-  readonly username: string;
-  /** Never shown, and forgotten once it is used. */
-  readonly password: string;
-}
 
 /** What a daemon wants credentials for. */
 export interface CredentialsRequest {

@@ -1,5 +1,5 @@
 import { LibvirtAuthError } from '../errors.ts';
-import type { Credentials } from './credentials.ts';
+import type { Credentials } from './account.ts';
 import { type SaslExchange, unproven } from './sasl-exchange.ts';
 
 /** PLAIN (RFC 4616): tells the daemon name and password. For secure transports only. */

@@ -1,7 +1,7 @@
 import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
 import { LibvirtAuthError } from '../errors.ts';
-import type { Credentials } from './credentials.ts';
+import type { Credentials } from './account.ts';
 import { type SaslExchange, unproven } from './sasl-exchange.ts';
 import { isPrepared } from './saslprep.ts';
 import { encodeSaslName, parseServerFinal, parseServerFirst, ScramMessageError } from './scram-message.ts';

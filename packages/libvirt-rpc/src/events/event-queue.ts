@@ -82,7 +82,9 @@ export class EventQueue<T> {
       case 'failed':
         return Promise.reject(this.#state.error);
       case 'open':
-        return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
+        return new Promise((resolve, reject) => {
+          this.#waiters.push({ resolve, reject });
+        });
     }
   }
 }
