@@ -34,6 +34,7 @@ export class DiskReader implements BlockSource {
   readonly exportSize: number;
   readonly metaContexts: readonly string[] = [BASE_ALLOCATION];
   readonly statistics: { readBytesRequested: number } = { readBytesRequested: 0 };
+  readonly prefersSharedMemory = true;
   readonly #store: TreeStore;
   readonly #tree: TreeReader;
   readonly #spare: SharedArrayBuffer[] = [];
