@@ -15,6 +15,8 @@ export interface BlockSource {
   /** The metadata contexts that can be asked for. */
   readonly metaContexts: readonly string[];
   readonly statistics: { readonly readBytesRequested: number };
+  /** Whether it fills shared memory faster than other memory. */
+  readonly prefersSharedMemory?: boolean | undefined;
   read(offset: number, length: number, options?: ReadRequestOptions): Promise<Uint8Array>;
   readInto(buffer: Uint8Array, offset: number, options?: ReadRequestOptions): Promise<void>;
   blockStatus(

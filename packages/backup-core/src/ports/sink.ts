@@ -2,6 +2,8 @@
  * Where a copy goes. Writes come in any order, several at once, never overlapping. The sink never calls back.
  */
 export interface Sink {
+  /** Whether bytes may come in shared memory, which some of Node's functions do not take. */
+  readonly takesSharedMemory?: boolean | undefined;
   /** The bytes are borrowed until the promise is settled. */
   write(offset: number, bytes: Uint8Array): Promise<void>;
   /** The range reads as zeroes afterwards. */

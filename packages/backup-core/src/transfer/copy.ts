@@ -123,7 +123,10 @@ class Copy {
 
   async #work(lane: Lane): Promise<void> {
     const { requestBytes } = this.#window;
-    const buffer = isBatchSink(this.#sink)
+    const isShared =
+      isBatchSink(this.#sink) ||
+      (lane.source.prefersSharedMemory === true && this.#sink.takesSharedMemory === true);
+    const buffer = isShared
       ? Buffer.from(new SharedArrayBuffer(requestBytes))
       : Buffer.allocUnsafeSlow(requestBytes);
     for (;;) {

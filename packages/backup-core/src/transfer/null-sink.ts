@@ -3,5 +3,5 @@ import type { Sink } from '../ports/sink.ts';
 /** Takes everything and keeps nothing: for measuring and for checking that a disk can be read. */
 export function nullSink(): Sink {
   const nothing = (): Promise<void> => Promise.resolve();
-  return { write: nothing, zero: nothing, finish: nothing, discard: nothing };
+  return { takesSharedMemory: true, write: nothing, zero: nothing, finish: nothing, discard: nothing };
 }

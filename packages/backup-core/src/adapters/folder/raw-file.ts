@@ -35,6 +35,7 @@ export async function createRawFile(path: string, size: number): Promise<Sink> {
 }
 
 class RawFile implements Sink {
+  readonly takesSharedMemory = true;
   readonly #file: FileHandle;
   readonly #target: string;
   readonly #partial: string;

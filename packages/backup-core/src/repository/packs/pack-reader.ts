@@ -29,6 +29,16 @@ const TABLE_BYTES: number = 8 * 1024 * 1024;
 /** Most tables come with the first read of a pack's end. */
 const FIRST_TAIL_BYTES = 256 * 1024;
 
+/** Does what reads packs once more if one went: a sweep may have put its next generation in its place. */
+export async function withNextGeneration<Result>(work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof DamagedError && error.reason === 'missing') return work();
+    throw error;
+  }
+}
+
 /** Finds and reads what packs hold. Checks tables; the content of a piece is checked by whoever knows its hash. */
 export class PackReader {
   readonly #storage: Storage;

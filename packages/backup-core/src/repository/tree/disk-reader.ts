@@ -3,7 +3,7 @@ import type { SinkRange } from '../../ports/sink.ts';
 import { BackupUsageError, DamagedError } from '../../words/errors.ts';
 import { BLOCK_SIZE, blocksOf, HASH_BYTES } from '../format.ts';
 import { KIND, PACKING } from '../packs/pack-format.ts';
-import type { PlacedEntry } from '../packs/pack-reader.ts';
+import { type PlacedEntry, withNextGeneration } from '../packs/pack-reader.ts';
 import type { BaseTree } from './builder.ts';
 import { FANOUT } from './page.ts';
 import { type BlockRun, TreeReader } from './tree-reader.ts';
@@ -34,6 +34,7 @@ export class DiskReader implements BlockSource {
   readonly exportSize: number;
   readonly metaContexts: readonly string[] = [BASE_ALLOCATION];
   readonly statistics: { readBytesRequested: number } = { readBytesRequested: 0 };
+  readonly prefersSharedMemory = true;
   readonly #store: TreeStore;
   readonly #tree: TreeReader;
   readonly #spare: SharedArrayBuffer[] = [];
@@ -141,11 +142,11 @@ export class DiskReader implements BlockSource {
       buffer.length % BLOCK_SIZE === 0 &&
       memory instanceof SharedArrayBuffer
     ) {
-      await this.#readBlocks(first, count, memory, buffer.byteOffset, signal);
+      await withNextGeneration(() => this.#readBlocks(first, count, memory, buffer.byteOffset, signal));
       return;
     }
     const whole = this.#take(count * BLOCK_SIZE);
-    await this.#readBlocks(first, count, whole, 0, signal);
+    await withNextGeneration(() => this.#readBlocks(first, count, whole, 0, signal));
     const from = offset - first * BLOCK_SIZE;
     buffer.set(new Uint8Array(whole, from, buffer.length));
     this.#give(whole);

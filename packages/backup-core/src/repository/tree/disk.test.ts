@@ -25,6 +25,20 @@ function open(storage = new TestStorage(), compression: Compression = 'none', wo
 const whole = (size: number): SinkRange[] => [{ type: 'data', offset: 0, length: size }];
 
 describe('a stored disk', () => {
+  it('is read on when the next generation of a pack takes its place', async () => {
+    const storage = new TestStorage();
+    const store = open(storage);
+    const disk = randomBytes(4 * BLOCK_SIZE);
+    const { root } = await storeDisk(store, disk, whole(disk.length));
+    const reader = new DiskReader(store, { root, size: disk.length });
+    await reader.read(0, 1);
+    for (const [name, bytes] of [...storage.objects]) {
+      storage.objects.set(name.replace(/\.0$/, '.1'), bytes);
+      storage.objects.delete(name);
+    }
+    expect(disk.equals(await reader.read(0, disk.length))).toBe(true);
+  });
+
   it.each([
     ['none', 0],
     ['none', 2],

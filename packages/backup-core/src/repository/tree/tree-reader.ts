@@ -1,6 +1,6 @@
 import { BLOCK_SIZE } from '../format.ts';
 import type { BaseTree } from './builder.ts';
-import { FANOUT, levelsOf, type Page } from './page.ts';
+import { FANOUT, levelsOf, type Page, type Reference } from './page.ts';
 import type { TreeStore } from './tree-store.ts';
 
 /** Blocks one behind the other that are all zero or all data. */
@@ -49,6 +49,28 @@ export class TreeReader {
       pending = { ...run, count };
     }
     if (pending !== undefined) yield pending;
+  }
+
+  /**
+   * Shows every page and block that is stored, pages before what is under them.
+   *
+   * @param visit - `level` is -1 for a block. false: what is under that page is left out, as it was seen already
+   */
+  async references(
+    visit: (reference: Reference, level: number) => boolean,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const descend = async (reference: Reference, level: number): Promise<void> => {
+      if (!visit(reference, level) || level < 0) return;
+      const page = await this.#store.load(reference, level, signal);
+      for (let slot = 0; slot < FANOUT; slot++) {
+        const child = page.get(slot);
+        if (child === undefined) continue;
+        if (level === 0) visit(child, -1);
+        else await descend(child, level - 1);
+      }
+    };
+    if (this.#tree.root !== undefined) await descend(this.#tree.root, levelsOf(this.#tree.size) - 1);
   }
 
   /** The blocks under a page, or under one that is not there. */

@@ -2,7 +2,7 @@ import type { Storage } from '../../ports/storage.ts';
 import { DamagedError } from '../../words/errors.ts';
 import { BoundedCache } from '../bounded-cache.ts';
 import { KIND, PACKING } from '../packs/pack-format.ts';
-import { PackReader } from '../packs/pack-reader.ts';
+import { PackReader, withNextGeneration } from '../packs/pack-reader.ts';
 import { PackWriter, type PackWriterOptions } from '../packs/pack-writer.ts';
 import type { OpenRepositoryFile } from '../repository-file.ts';
 import type { RepositoryKeys } from '../seal.ts';
@@ -53,7 +53,7 @@ export class TreeStore {
   load(reference: Reference, level: number, signal?: AbortSignal): Promise<Page> {
     const { hash, pack, number } = reference;
     return this.#pages.get(`${level}.${pack}.${number}.${hexOf(hash)}`, async () => ({
-      value: await this.#load(reference, level, signal),
+      value: await withNextGeneration(() => this.#load(reference, level, signal)),
       weight: MAX_PAGE_BYTES,
     }));
   }
