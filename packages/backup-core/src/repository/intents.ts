@@ -1,9 +1,10 @@
 import type { Storage, StorageOptions } from '../ports/storage.ts';
-import { encode, endName, findLeases, getIfPresent, parse, readEnd } from './lease-records.ts';
+import { encode, endName, findLeases, getIfPresent, LEASES, parse, readEnd } from './lease-records.ts';
 
 /** Where intents are: one for each lease that has put something, under the lease's id. */
 export const INTENTS = 'intents/';
 
+const END_NAME = /^leases\/([0-9A-HJKMNP-TV-Z]{26})\.end$/;
 const LEASE_ID = /^[0-9A-HJKMNP-TV-Z]{26}$/;
 const PACK_NAME = /^packs\/[0-9A-HJKMNP-TV-Z]{26}\.\d+$/;
 
@@ -85,6 +86,20 @@ export async function removeSeal(storage: Storage, lease: string, options?: Stor
   if ((await readEnd(storage, lease, options))?.end !== 'commit') return;
   if ((await storage.size(`${INTENTS}${lease}`, options)) === undefined)
     await storage.remove(endName(lease), options);
+}
+
+/**
+ * The objects of commits that are not over. They are not to be removed: whether they are there decides what becomes
+ * of their packs should their writer be dead. Asked after the objects were listed.
+ */
+export async function sealedObjects(storage: Storage, options?: StorageOptions): Promise<Set<string>> {
+  const objects = new Set<string>();
+  for await (const { name } of storage.list(LEASES, options)) {
+    const id = END_NAME.exec(name)?.[1];
+    const end = id === undefined ? undefined : await readEnd(storage, id, options);
+    if (end?.end === 'commit') objects.add(end.object);
+  }
+  return objects;
 }
 
 /** Whether there is the object that a lease ended with, or may be. */

@@ -6,7 +6,7 @@ import { RepositoryError } from '../words/errors.ts';
 import type { Owner, Owners, OwnerState } from '../words/owner.ts';
 import { domainUuid } from '../words/peer-names.ts';
 import { commit } from './commit.ts';
-import { Intent } from './intents.ts';
+import { Intent, sealedObjects } from './intents.ts';
 import { encode, endName, leaseName, type Work } from './lease-records.ts';
 import { outlast, takeOver } from './lease-watch.ts';
 import { takeLease } from './leases.ts';
@@ -201,6 +201,7 @@ describe('leases', () => {
       /in the middle of its commit/,
     );
     expect(await names(storage)).toEqual([leaseName(PAST), endName(PAST)]);
+    expect(await sealedObjects(storage)).toEqual(new Set([POINT]));
     // On its own host it is known.
     await (await takeLease(storage, processes(12, 'there', [11]), BACKUP, OPTIONS)).release();
     expect(await names(storage)).toEqual([]);
