@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   BackupJobError,
+  type Chunk,
   type JobSpec,
   LibvirtDomain,
   type PullBackup,
