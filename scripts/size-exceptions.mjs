@@ -9,8 +9,13 @@ export const LIMITS = { 'max-lines': 350, 'max-lines-per-function': 40 };
  */
 export const sizeExceptions = [
   {
-    path: 'packages/backup-core/src/protect/take-backup.ts',
+    path: 'packages/backup-core/src/repository/workers/block-work.ts',
     rule: 'max-lines-per-function',
-    reason: 'goes with the repository that replaces this one',
+    reason: 'its source text is handed to a worker, so it has to be one function that uses nothing of the module',
+  },
+  {
+    path: 'packages/backup-core/src/repository/tree/disk-writer.ts',
+    rule: 'max-lines-per-function',
+    reason: 'what lies together in memory goes into the pack together, and that is one walk',
   },
 ];

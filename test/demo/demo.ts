@@ -45,13 +45,15 @@ async function timed<T>(work: () => Promise<T>): Promise<{ value: T; seconds: st
   return { value, seconds: `${((performance.now() - started) / 1000).toFixed(2)} s` };
 }
 
-function report({ point, readBytes, dirtyBytes }: BackupResult, seconds: string): void {
+function report({ point, dirtyBytes, ...counts }: BackupResult, seconds: string): void {
   const [disk] = point.disks;
-  say(`   point ${point.id}, ${point.mode}, checkpoint ${point.checkpoint}`);
-  if (point.mode === 'incremental')
-    say(`   ${mib(dirtyBytes)} dirty since the parent, as libvirt counts them`);
-  say(`   ${mib(readBytes)} read over NBD, ${mib(disk?.zeroBytes ?? 0)} known to be zero and not read`);
-  say(`   ${mib(disk?.dataBytes ?? 0)} stored, ${seconds}`);
+  const mode = disk?.reading.mode ?? 'full';
+  say(`   point ${point.id}, ${mode}, checkpoint ${point.checkpoint?.name ?? 'none'}`);
+  if (mode === 'incremental')
+    say(`   ${mib(dirtyBytes)} dirty since the point before, as libvirt counts them`);
+  const audited = disk?.auditedBytes ?? 0;
+  say(`   ${mib(counts.readBytes)} read over NBD, ${mib(audited)} of them only to check the bitmap`);
+  say(`   ${mib(counts.storedBytes)} stored, ${mib(counts.zeroBytes)} known to be zero, ${seconds}`);
 }
 
 async function write(domain: TestDomain<DomainHandle>, commands: readonly string[]): Promise<void> {

@@ -75,19 +75,37 @@ export type {
   JobSpec,
   RunningJob,
 } from './ports/domain.ts';
-export type { Point, StoredDisk } from './repository/manifest.ts';
+export type { Point, PointReference, StoredDisk, StoredState } from './repository/point.ts';
+export type { ListedPoint, PointListing } from './repository/points.ts';
+export type { Reference } from './repository/tree/page.ts';
+export type { DiskCounts } from './repository/tree/disk-writer.ts';
+export type { DiskReader } from './repository/tree/disk-reader.ts';
+export type { Compression } from './repository/repository-file.ts';
+export type { EncryptionOptions, RepositoryKey } from './repository/key-envelope.ts';
 export {
   BackupRepository,
   type DomainSelector,
   type OpenRepositoryOptions,
   type RestoreOptions,
 } from './backup-repository.ts';
-export type { RestoreProgress } from './repository/restore-disk.ts';
-export type { BackupProgress } from './repository/store-disk.ts';
-export type { BackupResult, TakeBackupOptions } from './protect/take-backup.ts';
+export type { BackupMode, BackupResult, TakeBackupOptions } from './protect/take-backup.ts';
+export type { Audit } from './protect/audit-window.ts';
+export type { ForgetOptions, ForgetResult } from './protect/forget-domain.ts';
+export type { CleanupStep } from './protect/leftovers.ts';
+export { folderStorage, type FolderOptions } from './adapters/folder/storage.ts';
+export {
+  type ObjectInfo,
+  type ObjectWriter,
+  type Storage,
+  StorageError,
+  type StorageOptions,
+  type StorageReason,
+} from './ports/storage.ts';
+export type { OnProgress, Progress, ProgressPhase } from './words/progress.ts';
+export type { Remark, RemarkReason } from './words/remarks.ts';
 export { nullSink } from './transfer/null-sink.ts';
 export { createRawFile } from './adapters/folder/raw-file.ts';
-export type { Sink } from './ports/sink.ts';
+export type { BatchSink, Sink, SinkBatch, SinkRange } from './ports/sink.ts';
 export { startPullBackup } from './start-pull-backup.ts';
 export type { Chunk, ChunkOptions } from './transfer/chunks.ts';
 export { copyRanges, type CopyOptions, type CopyProgress } from './transfer/copy.ts';

@@ -17,6 +17,10 @@ export const commands: Readonly<Record<string, Entry>> = {
     summary: 'copies an NBD export, or the dirty extents of it, to a file',
     load: async () => (await import('./commands/copy-disk.ts')).command,
   },
+  'forget-domain': {
+    summary: "takes this repository's checkpoints and bitmaps off a domain",
+    load: async () => (await import('./commands/forget-domain.ts')).command,
+  },
   'list-domains': {
     summary: 'the domains of a libvirt daemon, with their UUIDs',
     load: async () => (await import('./commands/list-domains.ts')).command,

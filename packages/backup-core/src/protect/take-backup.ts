@@ -1,217 +1,270 @@
 import pLimit from 'p-limit';
-import { BackupPlanError } from '../words/errors.ts';
-import { jobName } from '../words/names.ts';
 import type { PlanOptions } from '../job/plan.ts';
 import { type JobTools, type PullBackup, runPullBackup } from '../job/pull/pull-backup.ts';
+import type { PullBackupDisk } from '../job/pull/pull-backup-disk.ts';
 import type { HypervisorDomain } from '../ports/domain.ts';
-import { ulid } from '../words/ulid.ts';
-import type { DomainStore, PartialPoint } from '../repository/domain-store.ts';
-import { lockFolder } from '../repository/lock.ts';
-import type { Point, PointReference, StoredDisk } from '../repository/manifest.ts';
-import { reconcileDomain } from './reconcile.ts';
-import { type BackupProgress, storeDisk } from '../repository/store-disk.ts';
-
-const MODES = ['auto', 'full', 'incremental'] as const;
+import { commit } from '../repository/commit.ts';
+import { Intent } from '../repository/intents.ts';
+import { type Lease, takeLease } from '../repository/leases.ts';
+import type { OpenRepository } from '../repository/open-repository.ts';
+import type { PackWriter } from '../repository/packs/pack-writer.ts';
+import type { Point } from '../repository/point.ts';
+import { listPoints, type ListedPoint, type PointListing, sealPoint } from '../repository/points.ts';
+import { followSignal, withSignals } from '../words/joined-signal.ts';
+import { jobName } from '../words/names.ts';
+import type { DiskName } from '../words/peer-names.ts';
+import type { OnProgress } from '../words/progress.ts';
+import type { Remark } from '../words/remarks.ts';
+import { ulid, ulidTime } from '../words/ulid.ts';
+import type { Audit } from './audit-window.ts';
+import { describePoint } from './describe-point.ts';
+import { endStored } from './end-stored.ts';
+import { type EarlierCopy, earlierDisks, likeliestBase, neededCheckpoints, newestCopies } from './history.ts';
+import { forgetJob, noteJob } from './job-notes.ts';
+import { reapDomain } from './reap.ts';
+import { type StoredCopy, storeDisk } from './store-disk.ts';
+import { unusualRemarks } from './unusual-disks.ts';
 
 /** How much is read: see `TakeBackupOptions`. */
-export type BackupMode = (typeof MODES)[number];
+export type BackupMode = 'auto' | 'full' | 'incremental';
 
+/** What a backup is to be like. */
 export interface TakeBackupOptions extends Pick<PlanOptions, 'disks' | 'scratchDir'> {
   /**
-   * `incremental`: an error where it is not possible. `auto`, the default: incremental where there is a
-   * parent, in full otherwise, disk by disk, with the reason in the result.
+   * `auto`, the default: reads what changed since the newest point, disk by disk, and everything of a disk where that
+   * is not known, with the reason in the result. `incremental`: that is an error. `full`: reads everything. What is
+   * stored is the same: whatever differs from the newest point.
    */
-  readonly mode?: BackupMode;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: BackupProgress) => void;
+  readonly mode?: BackupMode | undefined;
+  /**
+   * How much of what a bitmap calls clean is read and compared: a share of the disk from 0 to 1, or bytes. Default: as
+   * many bytes as were dirty, at least 64 MiB, at most 1 % of the disk.
+   */
+  readonly audit?: Audit | undefined;
+  /** The NBD server may be silent for so many milliseconds while an answer is due; 0: for ever. Default 60,000. */
+  readonly idleTimeoutMs?: number | undefined;
+  /** A disk whose tree began longer ago than so many milliseconds is stored anew, sharing with no earlier point. */
+  readonly maxTreeAgeMs?: number | undefined;
+  /** An abort is obeyed at once. What is stored by then stays, see `remarks`. */
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: OnProgress | undefined;
 }
 
 /** A backup that was taken. */
 export interface BackupResult {
   readonly point: Point;
-  /** Bytes read from the job's server. */
+  /** Bytes read from the disks. */
   readonly readBytes: number;
-  /** Bytes dirty since the parent, of all incremental disks, as the hypervisor counted them before. */
+  /** Bytes dirty since the points before, of all incremental disks, as the hypervisor counted them. */
   readonly dirtyBytes: number;
-  /** Why the superseded checkpoint could not be removed; the next backup tries again. Usually empty. */
-  readonly cleanupErrors: readonly Error[];
+  /** Bytes of new blocks, as they are stored. */
+  readonly storedBytes: number;
+  /** Bytes that were read and that the point before has already. */
+  readonly reusedBytes: number;
+  /** Bytes that read as zeroes. */
+  readonly zeroBytes: number;
+  /** What went wrong, or is worth knowing. The point is stored all the same. */
+  readonly remarks: readonly Remark[];
+}
+
+/** What a backup is taken with. */
+export interface BackupContext {
+  readonly repository: OpenRepository;
+  readonly domain: HypervisorDomain;
+  readonly tools: JobTools;
 }
 
 /** Disks that are transferred at the same time. */
 const PARALLEL_DISKS = 2;
 
-interface Newest {
-  readonly head: PointReference;
-  readonly point: Point;
+/** A backup that is being taken. */
+interface Run extends BackupContext {
+  readonly lease: Lease;
+  readonly listing: PointListing;
+  readonly copies: ReadonlyMap<DiskName, EarlierCopy>;
+  /** Disks that share with no earlier point, because that has gone on for too long. */
+  readonly aged: ReadonlySet<DiskName>;
+  readonly id: string;
+  readonly options: TakeBackupOptions;
+  readonly signal: AbortSignal;
 }
 
-type Decision =
-  | { readonly mode: 'full'; readonly reason: string }
-  | { readonly mode: 'incremental'; readonly parent: Newest };
-
-interface Context {
-  readonly store: DomainStore;
-  /** The repository's id, part of the names of its jobs and checkpoints. */
-  readonly owner: string;
-  readonly domain: HypervisorDomain;
-  readonly tools: JobTools;
-}
-
-/** Takes one backup of a domain into its folder. */
-export async function takeBackup(context: Context, options: TakeBackupOptions): Promise<BackupResult> {
-  const { store, owner, domain } = context;
-  const mode = checkedMode(options.mode ?? 'auto');
-  await using lock = await lockFolder(store.path);
-  const signal = options.signal === undefined ? lock.lost : AbortSignal.any([lock.lost, options.signal]);
-  const newest = await store.head();
-  await reconcileDomain(domain, owner, newest?.point.checkpoint, context.tools.files, { signal });
-  await store.removeUnreachable();
-  const decision = await decide(domain, newest, mode, signal);
-  const id = ulid(newest?.point.id);
-  const backup = await runPullBackup(domain, context.tools, {
-    name: jobName(owner, id),
-    ...(options.disks && { disks: options.disks }),
-    ...(options.scratchDir !== undefined && { scratchDir: options.scratchDir }),
-    ...(decision.mode === 'incremental' && { incremental: decision.parent.point.checkpoint }),
-    demote: mode !== 'incremental',
-    signal,
+/** Takes one backup of a domain. Whatever fails before the point is stored, the domain and the points are as before. */
+export async function takeBackup(context: BackupContext, options: TakeBackupOptions): Promise<BackupResult> {
+  const { repository, domain, tools } = context;
+  const { storage } = repository.store;
+  const { signal: given } = options;
+  const work = { kind: 'backup', domain: domain.uuid } as const;
+  await using lease = await takeLease(storage, repository.owners, work, { signal: given });
+  return await withSignals([lease.lost, given], async (signal) => {
+    // Only now: what was listed before may be gone.
+    const { keys } = repository.store;
+    const listing = await listPoints(storage, { uuid: domain.uuid, keys, signal });
+    const copies = newestCopies(listing.points);
+    const names = listing.points.flatMap(({ point }) => point.checkpoint?.name ?? []);
+    const superseded = new Set(names);
+    const needed = neededCheckpoints(copies);
+    const remarks = await reapDomain(repository, domain, tools.files, { needed, superseded, signal });
+    const id = ulid(listing.points.at(-1)?.point.id);
+    const aged = agedDisks(copies, options.maxTreeAgeMs);
+    const run: Run = { ...context, lease, listing, copies, aged, id, options, signal };
+    const result = await runBackup(run);
+    return { ...result, remarks: [...remarks, ...damagedRemarks(listing), ...result.remarks] };
   });
-  let point: Point;
-  try {
-    point = await storePoint(store, id, async (partial) => {
-      const disks = await storeDisks(backup, partial, { ...options, signal });
-      signal.throwIfAborted();
-      return describePoint({ id, domain, backup, decision, previous: newest?.head ?? null, disks });
-    });
-    await backup.complete();
-  } catch (error) {
-    // Once the head names the point its checkpoint stays, whatever became of making that durable: the next
-    // backup keeps the one that the head then names.
-    const isHead = (await store.head().catch(() => undefined))?.head.id === id;
-    if (isHead) await backup.complete().catch(() => undefined);
-    throw await backup.abortFor(error);
-  }
-  // Only now: until the new point is durable, the parent's checkpoint is what the next attempt starts from.
-  const cleanupErrors = newest === undefined ? [] : await deleteSuperseded(domain, newest.point.checkpoint);
-  const sum = (of: (disk: PullBackup['disks'][number]) => number): number =>
-    backup.disks.reduce((total, disk) => total + of(disk), 0);
-  return {
-    point,
-    readBytes: sum((disk) => disk.readBytesRequested),
-    dirtyBytes: sum((disk) => disk.dirtyBytes ?? 0),
-    cleanupErrors,
-  };
 }
 
-/** @returns what failed: the point is safe all the same */
-async function deleteSuperseded(domain: HypervisorDomain, checkpoint: string): Promise<readonly Error[]> {
+/** Disks whose trees began longer ago than they may. */
+function agedDisks(
+  copies: ReadonlyMap<DiskName, EarlierCopy>,
+  maxTreeAgeMs: number | undefined,
+): ReadonlySet<DiskName> {
+  if (maxTreeAgeMs === undefined) return new Set();
+  const aged = [...copies].filter(([, { disk }]) => ulidTime(disk.treeSince) < Date.now() - maxTreeAgeMs);
+  return new Set(aged.map(([name]) => name));
+}
+
+async function runBackup(run: Run): Promise<BackupResult> {
+  // What is stored is not given up any more: from then on an abort does not reach the job.
+  const { signal, release } = followSignal(run.signal);
   try {
-    await domain.deleteCheckpoint(checkpoint);
-    return [];
-  } catch (error) {
-    return [error instanceof Error ? error : new Error(String(error))];
+    return await backUp({ ...run, signal }, { stored: release, abort: run.signal });
+  } finally {
+    release();
   }
 }
 
-function checkedMode(mode: string): BackupMode {
-  const known = MODES.find((each) => each === mode);
-  if (known === undefined)
-    throw new BackupPlanError(
-      'no-incremental',
-      `the mode is ${JSON.stringify(mode)}, none of ${MODES.join(', ')}`,
-    );
-  return known;
+async function backUp(
+  run: Run,
+  { stored, abort }: { readonly stored: () => void; readonly abort: AbortSignal },
+): Promise<BackupResult> {
+  const { repository, domain, copies, listing, signal } = run;
+  const backup = await beginBackup(run);
+  let point: Awaited<ReturnType<typeof storePoint>>;
+  try {
+    point = await storePoint(run, backup);
+  } catch (error) {
+    const failure = await backup.abortFor(error);
+    if (!leftBehind(failure)) await forgetJob(repository, backup.name).catch(() => undefined);
+    throw failure;
+  }
+  stored();
+  const before = neededCheckpoints(copies).map(({ name }) => name);
+  const needed = neededCheckpoints(newestCopies([...listing.points, point.listed])).map(({ name }) => name);
+  const superseded = before.filter((name) => !needed.includes(name));
+  const remarks = await endStored({ repository, domain, backup, superseded, signal, abort });
+  return { ...countsOf(point.listed.point), remarks: [...point.remarks, ...remarks] };
 }
 
-/** Commits what `fill` writes and describes; if that fails, nothing of it stays. */
+function beginBackup(run: Run): Promise<PullBackup> {
+  const { repository, domain, copies, aged, options, signal } = run;
+  const { mode = 'auto', disks, scratchDir, idleTimeoutMs } = options;
+  const usable = [...earlierDisks(copies)].filter(([name]) => !aged.has(name));
+  return runPullBackup(
+    domain,
+    { ...run.tools, note: (planned) => noteJob(repository, planned, { signal }) },
+    {
+      name: jobName(repository.id, run.id),
+      earlier: new Map(usable),
+      demote: mode !== 'incremental' || aged.size > 0,
+      ...(mode === 'full' && { mode }),
+      ...{ disks, scratchDir, idleTimeoutMs, signal },
+    },
+  ).catch(async (error: unknown) => {
+    // Where a job may be left the next backup has to know of it.
+    if (!leftBehind(error))
+      await forgetJob(repository, jobName(repository.id, run.id)).catch(() => undefined);
+    throw error;
+  });
+}
+
+/** Whether an error says that something of the job is there yet. */
+function leftBehind(error: unknown): boolean {
+  const left: unknown = error instanceof Error && 'cleanupErrors' in error ? error.cleanupErrors : [];
+  return Array.isArray(left) && left.length > 0;
+}
+
+/** Stores what the job shows. Fulfilled: the point is there. Rejected: it is not, and nothing of it. */
 async function storePoint(
-  store: DomainStore,
-  id: string,
-  fill: (partial: PartialPoint) => Promise<Point>,
-): Promise<Point> {
-  const partial = await store.createPartial(id);
+  run: Run,
+  backup: PullBackup,
+): Promise<{ readonly listed: ListedPoint; readonly remarks: readonly Remark[] }> {
+  const { repository, lease, listing, id, signal, domain } = run;
+  const { store } = repository;
+  const intent = new Intent(store.storage, lease.id);
+  const packs = store.createPackWriter({ signal, announce: (name) => intent.add([name], { signal }) });
   try {
-    const point = await fill(partial);
-    await store.commit(partial, point);
-    return point;
+    const copies = await storeDisks(run, backup, packs);
+    await packs.seal();
+    const checkpoint =
+      backup.checkpoint === null ? null : await domain.checkpoint(backup.checkpoint, { signal });
+    signal.throwIfAborted();
+    const disks = copies.map(({ disk }) => disk);
+    const previous = listing.points.at(-1)?.reference ?? null;
+    const point = describePoint({ id, domain, backup, checkpoint, disks, previous });
+    const sealed = sealPoint(point, store.keys);
+    await commit(store.storage, { lease, intent }, sealed.object, sealed.bytes, { signal });
+    const unusual = unusualRemarks(disks, listing.points);
+    return { listed: sealed, remarks: [...copies.flatMap(({ remarks }) => remarks), ...unusual] };
   } catch (error) {
-    await store.discard(partial);
+    await packs.discard();
+    // What cannot be removed now is named in the intent: the next run does it.
+    await intent.undo().catch(() => undefined);
     throw error;
   }
 }
 
-async function decide(
-  domain: HypervisorDomain,
-  newest: Newest | undefined,
-  mode: BackupMode,
-  signal: AbortSignal,
-): Promise<Decision> {
-  if (mode === 'full') return { mode, reason: 'asked for' };
-  if (newest === undefined) {
-    const reason = `the repository has no point of domain ${domain.name} yet`;
-    if (mode === 'incremental')
-      throw new BackupPlanError('no-incremental', `no incremental backup: ${reason}`);
-    return { mode: 'full', reason };
-  }
-  const { checkpoint } = newest.point;
-  const exists = (await domain.checkpoint(checkpoint, { signal })) !== null;
-  if (exists) return { mode: 'incremental', parent: newest };
-  const reason = `domain ${domain.name} has no checkpoint ${checkpoint}, that of the newest point`;
-  if (mode === 'incremental') throw new BackupPlanError('no-incremental', `no incremental backup: ${reason}`);
-  return { mode: 'full', reason };
-}
-
-async function storeDisks(
-  backup: PullBackup,
-  partial: PartialPoint,
-  options: { readonly signal: AbortSignal; readonly onProgress?: (progress: BackupProgress) => void },
-): Promise<StoredDisk[]> {
+async function storeDisks(run: Run, backup: PullBackup, packs: PackWriter): Promise<readonly StoredCopy[]> {
   const limit = pLimit(PARALLEL_DISKS);
-  // The first failure stops the others: none of them writes any more when the point is removed.
+  // The first failure stops the others: none of them writes any more when the point is given up.
   const failure = new AbortController();
-  const signal = AbortSignal.any([options.signal, failure.signal]);
-  const outcomes = await Promise.allSettled(
-    backup.disks.map((disk) =>
-      limit(async () => {
-        try {
-          return await storeDisk(disk, partial, { ...options, signal });
-        } catch (error) {
-          failure.abort(error);
-          throw error;
-        }
-      }),
-    ),
-  );
-  failure.signal.throwIfAborted();
-  return outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+  return withSignals([run.signal, failure.signal], async (signal) => {
+    const outcomes = await Promise.allSettled(
+      backup.disks.map((disk) =>
+        limit(async () => {
+          try {
+            return await storeDisk(disk, { ...diskOptions(run, disk, packs), signal });
+          } catch (error) {
+            failure.abort(error);
+            throw error;
+          }
+        }),
+      ),
+    );
+    failure.signal.throwIfAborted();
+    return outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+  });
 }
 
-function describePoint(taken: {
-  readonly id: string;
-  readonly domain: HypervisorDomain;
-  readonly backup: PullBackup;
-  readonly decision: Decision;
-  readonly previous: PointReference | null;
-  readonly disks: readonly StoredDisk[];
-}): Point {
-  const { id, domain, backup, decision, previous, disks } = taken;
-  const isIncremental = disks.some((disk) => disk.mode === 'incremental');
-  const parent = decision.mode === 'incremental' && isIncremental ? decision.parent.head : null;
-  const demoted = disks
-    .map((disk) => (decision.mode === 'full' ? undefined : disk.demoted))
-    .filter((reason) => reason !== undefined);
-  const reason = decision.mode === 'full' ? decision.reason : demoted.join('; ');
+function diskOptions(
+  { repository: { store }, id, copies, aged, options: { audit, onProgress } }: Run,
+  disk: PullBackupDisk,
+  packs: PackWriter,
+): Omit<Parameters<typeof storeDisk>[1], 'signal'> {
+  const common = { store, packs, pointId: id, audit, onProgress };
+  if (aged.has(disk.name as DiskName)) return { ...common, base: undefined, isAged: true };
+  const base =
+    disk.mode === 'incremental'
+      ? copies.get(disk.name as DiskName)
+      : likeliestBase(copies, { name: disk.name, image: disk.image.path });
+  return { ...common, base, isAged: false };
+}
+
+function damagedRemarks({ damaged }: PointListing): readonly Remark[] {
+  return damaged.map(({ name, reason }) => ({
+    reason: 'earlier-damaged',
+    message: `the manifest ${name} is damaged: ${reason}`,
+  }));
+}
+
+function countsOf(point: Point): Omit<BackupResult, 'remarks'> {
+  const sum = (of: (disk: Point['disks'][number]) => number): number =>
+    point.disks.reduce((total, disk) => total + of(disk), 0);
   return {
-    id,
-    createdAt: new Date().toISOString(),
-    mode: isIncremental ? 'incremental' : 'full',
-    domain: { name: domain.name, uuid: domain.uuid },
-    checkpoint: backup.checkpoint ?? '',
-    ...(reason !== '' && { reason }),
-    parent,
-    previous,
-    disks,
-    excluded: backup.excluded,
-    domainXml: backup.facts.definition.live,
+    point,
+    readBytes: sum((disk) => disk.readBytes),
+    dirtyBytes: sum((disk) => disk.dirtyBytes ?? 0),
+    storedBytes: sum((disk) => disk.storedBytes),
+    reusedBytes: sum((disk) => disk.reusedBytes),
+    zeroBytes: sum((disk) => disk.zeroBytes),
   };
 }

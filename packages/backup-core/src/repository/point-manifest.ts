@@ -133,6 +133,7 @@ function diskOf(fields: Fields): StoredDisk {
     ...(dirtyBytes === undefined ? {} : { dirtyBytes: count(dirtyBytes, 'disk.dirtyBytes') }),
     root: fields.root === null ? null : decodeReference(record(fields.root, 'disk.root')),
     treeSince: matching(fields.treeSince, ULID, 'disk.treeSince'),
+    nextAudit: count(fields.nextAudit, 'disk.nextAudit'),
     readBytes: count(fields.readBytes, 'disk.readBytes'),
     auditedBytes: count(fields.auditedBytes, 'disk.auditedBytes'),
     changedBytes: count(fields.changedBytes, 'disk.changedBytes'),

@@ -29,6 +29,7 @@ export function diskOf(fields: Partial<StoredDisk> = {}): StoredDisk {
     reading: { mode: 'full', reason: 'first', message: 'there is no earlier point' },
     root: null,
     treeSince: '01J00000000000000000000000',
+    nextAudit: 0,
     readBytes: 1024,
     auditedBytes: 0,
     changedBytes: 0,

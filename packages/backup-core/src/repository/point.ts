@@ -31,6 +31,8 @@ export interface StoredDisk extends DiskCounts {
   readonly root: Reference | null;
   /** The point where the tree began that this one shares blocks with: its own id where it shares with none. */
   readonly treeSince: string;
+  /** Where the next audit of it begins, in bytes. */
+  readonly nextAudit: number;
 }
 
 /** Other things of a domain that are small and stored with a point, such as its NVRAM. */

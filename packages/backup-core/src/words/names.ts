@@ -19,3 +19,8 @@ export function isJobName(name: string, owner: string): boolean {
   const start = `${NAME_PREFIX}-${owner}-`;
   return name.startsWith(start) && /^[0-9A-HJKMNP-TV-Z]{26}$/.test(name.slice(start.length));
 }
+
+/** Whether `name` was made by `jobName`, for whomever. */
+export function isOurName(name: string): boolean {
+  return /^tsbackup-(?:[0-9a-f]{8}-)?[0-9A-HJKMNP-TV-Z]{26}$/.test(name);
+}

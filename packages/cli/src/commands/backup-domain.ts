@@ -1,9 +1,10 @@
-import { BackupRepository, type BackupResult, openNbdExport } from 'libvirt-ts-backup';
+import { BackupRepository, type BackupResult } from 'libvirt-ts-backup';
 import { connect } from 'libvirt-ts-rpc';
 import { type Command, defineCommand } from '../command-line/command.ts';
 import { choice, count, flag, list, required, text } from '../command-line/option.ts';
 import { formatTable } from '../table.ts';
-import { describePoint } from './describe-point.ts';
+import { auditOption, keyOptions, readKey } from './repository-options.ts';
+import { describePoint, modeOf } from './describe-point.ts';
 import { domainOptions, lookUpDomain, requireDomain } from './domain-options.ts';
 import { jsonOption } from './json-option.ts';
 
@@ -26,12 +27,14 @@ export const command: Command = defineCommand({
       "an absolute path on the hypervisor: a folder writable by QEMU's user, for scratch files and the socket; default: scratch files beside each image, the socket in /var/tmp",
     ),
     disk: list('vda,vdb', 'only these disks, by their targets'),
+    audit: auditOption,
+    ...keyOptions,
     'idle-timeout': count('SECONDS', 60, 'gives up when QEMU owes bytes and sends none for so long'),
     json: jsonOption('the result as one line of JSON'),
     quiet: flag('no progress bar'),
   },
   about: [
-    'Backs a running domain up into a repository. If it fails or is interrupted, the domain and the repository are as before, and the next incremental is taken from the same parent.',
+    'Backs a running domain up into a repository. If it fails or is interrupted, the domain and its points are as before, and the next incremental starts where this one would have.',
   ],
   async run({ connect: uri, domain, uuid, to, json, ...values }, { output, signal, startProgress }) {
     requireDomain({ domain, uuid });
@@ -39,48 +42,53 @@ export const command: Command = defineCommand({
     await using libvirt = await connect(uri, { signal });
     const handle = await lookUpDomain(libvirt, { domain, uuid }, signal);
     const idleTimeoutMs = values['idle-timeout'] * 1000;
-    const repository = await BackupRepository.open(to, {
-      openExport: (address, options) => openNbdExport(address, { ...options, idleTimeoutMs }),
-    });
+    const key = await readKey(values);
+    await using repository = await BackupRepository.open(to, { encryption: key && { key }, signal });
     const progress = await startProgress();
     let result: BackupResult;
     try {
       result = await repository.backup(handle, {
         mode: values.mode,
+        scratchDir: values.scratch,
+        disks: values.disk,
+        audit: values.audit,
+        idleTimeoutMs,
         signal,
-        ...(values.scratch !== undefined && { scratchDir: values.scratch }),
-        ...(values.disk && { disks: values.disk }),
-        onProgress: ({ disk, offset, size }) => {
-          progress.update(disk, offset, size);
+        onProgress: ({ disk, done, total }) => {
+          progress.update(disk ?? '', done, total);
         },
       });
     } finally {
       progress.stop();
     }
     const seconds = Number(((performance.now() - started) / 1000).toFixed(3));
-    for (const { message } of result.cleanupErrors)
-      process.stderr.write(`the checkpoint of the previous point is still there: ${message}\n`);
+    for (const { message } of result.remarks) process.stderr.write(`note: ${message}\n`);
     await output.line(json ? JSON.stringify(describe(result, seconds)) : report(result, seconds));
   },
 });
 
-function describe({ point, readBytes, dirtyBytes }: BackupResult, seconds: number): object {
-  return { ...describePoint(point), readBytes, dirtyBytes, seconds };
+function describe({ point, remarks, ...counts }: BackupResult, seconds: number): object {
+  const notes = remarks.map(({ reason, message, disk }) => ({ reason, message, disk }));
+  return { ...describePoint(point), ...counts, remarks: notes, seconds };
 }
 
-function report({ point, readBytes }: BackupResult, seconds: number): string {
-  const because = point.reason === undefined ? '' : ` (${point.reason})`;
-  const disks = point.disks.map(({ name, mode, size, dataBytes, zeroBytes }) => [
+function report({ point, ...counts }: BackupResult, seconds: number): string {
+  const disks = point.disks.map(({ name, reading, size, storedBytes, zeroBytes }) => [
     `  ${name}`,
-    mode,
+    reading.mode,
     `${size} bytes`,
-    `${dataBytes} stored`,
+    `${storedBytes} stored`,
     `${zeroBytes} zero`,
   ]);
-  const excluded = point.excluded.map(({ name, reason }) => [`  ${name}`, 'excluded', reason]);
+  const reasons = point.disks.flatMap(({ reading }) =>
+    reading.mode === 'full' ? [`  ${reading.message}`] : [],
+  );
+  const excluded = point.excluded.map(({ name, message }) => [`  ${name}`, 'excluded', message]);
+  const { readBytes, storedBytes, reusedBytes, zeroBytes } = counts;
   return [
-    `${point.mode} backup of ${point.domain.name}${because}: point ${point.id}`,
+    `${modeOf(point)} backup of ${point.domain.name}: point ${point.id}`,
     formatTable([...disks, ...excluded]),
-    `${readBytes} bytes read in ${seconds} s`,
+    ...reasons,
+    `${readBytes} bytes read, ${storedBytes} stored, ${reusedBytes} there before, ${zeroBytes} zero, in ${seconds} s`,
   ].join('\n');
 }

@@ -2,7 +2,8 @@ import { BackupRepository, type Point } from 'libvirt-ts-backup';
 import { type Command, defineCommand } from '../command-line/command.ts';
 import { required } from '../command-line/option.ts';
 import { formatTable } from '../table.ts';
-import { describePoint } from './describe-point.ts';
+import { keyOptions, readKey } from './repository-options.ts';
+import { describePoint, modeOf } from './describe-point.ts';
 import { domainOptions } from './domain-options.ts';
 import { jsonOption } from './json-option.ts';
 
@@ -11,29 +12,36 @@ export const command: Command = defineCommand({
   options: {
     from: required('DIR', 'the repository'),
     ...domainOptions,
+    ...keyOptions,
     json: jsonOption(
-      'an array, oldest first, of {id, domain, createdAt, mode, parent, previous, checkpoint, disks}',
+      'an array, oldest first, of {id, createdAt, domain, mode, checkpoint, previous, disks, excluded, versions}',
     ),
   },
   about: ['Lists the points in time that can be restored, oldest first; of all domains unless one is named.'],
-  async run({ from, domain, uuid, json }, { output, signal }) {
-    const repository = await BackupRepository.open(from, { create: false });
-    const points = await repository.points(uuid === undefined ? domain : { uuid });
+  async run({ from, domain, uuid, json, ...values }, { output, signal }) {
+    await using repository = await BackupRepository.open(from, {
+      create: false,
+      key: await readKey(values),
+      signal,
+    });
+    const { points: listed, damaged } = await repository.inspect(uuid === undefined ? domain : { uuid });
+    const points = listed.map(({ point }) => point);
+    for (const { name, reason } of damaged) process.stderr.write(`damaged: ${name}: ${reason}\n`);
     if (json) await output.line(JSON.stringify(points.map(describePoint), null, 2), signal);
     else if (points.length > 0) await output.line(table(points, output.columns), signal);
-    else process.stderr.write(`${repository.path} has no points yet\n`);
+    else process.stderr.write(`${repository.description} has no points yet\n`);
   },
 });
 
 function table(points: readonly Point[], columns: number | undefined): string {
-  const rows = points.map(({ id, createdAt, domain, mode, disks }) => [
-    id,
-    createdAt,
-    domain.name,
-    domain.uuid,
-    mode,
-    disks.map(({ name, dataBytes }) => `${name}:${dataBytes}`).join(' '),
+  const rows = points.map((point) => [
+    point.id,
+    point.createdAt,
+    point.domain.name,
+    point.domain.uuid,
+    modeOf(point),
+    point.disks.map(({ name, readBytes, storedBytes }) => `${name}:${readBytes}/${storedBytes}`).join(' '),
   ]);
-  const headings = ['ID', 'CREATED', 'DOMAIN', 'UUID', 'MODE', 'DISKS (BYTES STORED)'];
+  const headings = ['ID', 'CREATED', 'DOMAIN', 'UUID', 'MODE', 'DISKS (BYTES READ/STORED)'];
   return formatTable(rows, { headings, columns });
 }

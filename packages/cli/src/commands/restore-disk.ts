@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { type Command, defineCommand } from '../command-line/command.ts';
 import { choice, flag, required, text } from '../command-line/option.ts';
 import { domainOptions, requireDomain } from './domain-options.ts';
+import { keyOptions, readKey } from './repository-options.ts';
 import { jsonOption } from './json-option.ts';
 
 export const command: Command = defineCommand({
@@ -14,6 +15,7 @@ export const command: Command = defineCommand({
     point: text('ID|latest', 'which point, as list-points shows it; default latest'),
     output: required('FILE', 'must not exist; it appears when it is whole'),
     format: choice(['raw'], 'raw', 'format of the file'),
+    ...keyOptions,
     json: jsonOption('no progress bar'),
     quiet: flag('no progress bar'),
   },
@@ -24,15 +26,19 @@ export const command: Command = defineCommand({
   async run({ from, domain, uuid, disk, output: file, ...values }, { output, signal, startProgress }) {
     requireDomain({ domain, uuid });
     const started = performance.now();
-    const repository = await BackupRepository.open(from, { create: false });
+    await using repository = await BackupRepository.open(from, {
+      create: false,
+      key: await readKey(values),
+      signal,
+    });
     const points = await repository.points(uuid === undefined ? domain : { uuid });
     const point = select(points, values.point ?? 'latest', domain ?? uuid ?? '');
     const progress = await startProgress();
     try {
       await repository.restore(point, disk, file, {
         signal,
-        onProgress: ({ offset, size }) => {
-          progress.update(disk, offset, size);
+        onProgress: ({ done, total }) => {
+          progress.update(disk, done, total);
         },
       });
     } finally {

@@ -4,13 +4,14 @@ import {
   abortSignal,
   someFunction,
   type OptionCheck,
+  trueOrFalse,
 } from '../../words/check-options.ts';
 import type { FullReason } from '../../words/disk-answers.ts';
 import { type Chunk, type ChunkOptions, readChunks } from '../../transfer/chunks.ts';
 import { copyRanges, type CopyOptions, type CopyProgress } from '../../transfer/copy.ts';
 import { type ByteRange, layout, type LayoutRange } from '../../transfer/layout.ts';
 import type { BlockSource } from '../../ports/block-source.ts';
-import type { Sink } from '../../ports/sink.ts';
+import type { BatchSink, Sink } from '../../ports/sink.ts';
 import { traceDisk } from '../../diagnostics.ts';
 import type { PlannedDisk } from '../plan.ts';
 
@@ -20,6 +21,8 @@ export interface RangeOptions {
   readonly alignment?: number | undefined;
   /** Of an incremental, clean ranges that are read all the same, in order. */
   readonly audit?: readonly ByteRange[] | undefined;
+  /** Everything, whatever the bitmap of an incremental says. */
+  readonly isWhole?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -41,7 +44,12 @@ export function dirtyContextOf({ exportBitmap }: PlannedDisk): string | undefine
 }
 
 const listOfRanges: OptionCheck = { wanted: 'an array of ranges', accepts: Array.isArray };
-const RANGE_OPTIONS = { alignment: positiveInteger, audit: listOfRanges, signal: abortSignal };
+const RANGE_OPTIONS = {
+  alignment: positiveInteger,
+  audit: listOfRanges,
+  isWhole: trueOrFalse,
+  signal: abortSignal,
+};
 const CHUNK_OPTIONS = { requestBytes: positiveInteger, inFlight: positiveInteger, signal: abortSignal };
 const COPY_OPTIONS = { ...RANGE_OPTIONS, ...CHUNK_OPTIONS, onProgress: someFunction };
 
@@ -130,13 +138,13 @@ export class PullBackupDisk {
    *
    * @throws as `ranges`; what the sink fails with is the cause, unless it is an error of this package
    */
-  async copyTo(sink: Sink, options: CopyOptions & RangeOptions = {}): Promise<CopyProgress> {
+  async copyTo(sink: Sink | BatchSink, options: CopyOptions & RangeOptions = {}): Promise<CopyProgress> {
     checkOptions('copyTo', options, COPY_OPTIONS);
-    const { alignment, audit, ...copy } = options;
+    const { alignment, audit, isWhole, ...copy } = options;
     const signal = options.signal ?? this.#job.signal;
     const outcome = this.#begin(signal);
     try {
-      const ranges = this.#layout({ alignment, audit, signal });
+      const ranges = this.#layout({ alignment, audit, isWhole, signal });
       const copied = await copyRanges([this.#source], ranges, sink, { ...copy, signal });
       outcome.ended();
       return copied;
@@ -145,9 +153,9 @@ export class PullBackupDisk {
     }
   }
 
-  #layout({ alignment, audit, signal }: RangeOptions): AsyncGenerator<LayoutRange, void, undefined> {
+  #layout({ alignment, audit, isWhole, signal }: RangeOptions): AsyncGenerator<LayoutRange, void, undefined> {
     const { doubtful, cluster, lastCleanCluster } = this.#plan;
-    const dirtyBitmap = dirtyContextOf(this.#plan);
+    const dirtyBitmap = isWhole === true ? undefined : dirtyContextOf(this.#plan);
     const trusted = { dirtyBitmap, doubtful, cluster, lastCleanCluster };
     return layout(this.#source, { ...trusted, alignment, audit, signal });
   }

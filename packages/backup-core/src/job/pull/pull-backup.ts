@@ -15,6 +15,7 @@ import {
   committedJob,
   endedJob,
   type JobRecord,
+  type PlannedJob,
   plannedJob,
   type TransferringJob,
   transferringJob,
@@ -41,6 +42,8 @@ export interface CompleteOptions {
 export interface JobTools {
   readonly openExport: OpenExport;
   readonly files: JobFiles;
+  /** Told what is about to begin, and waited for: what it writes down survives a crash. */
+  readonly note?: ((planned: PlannedJob) => Promise<void>) | undefined;
 }
 
 /** A job in being. */
@@ -66,6 +69,7 @@ export async function runPullBackup(
   const first = planJob(input, wanted);
   const planned = plannedJob(first, domain);
   tellJob(planned);
+  await tools.note?.(planned);
   let job: Job = { domain, tools, plan: first, facts: input.facts, signal, idleTimeoutMs };
   let record: BegunJob = begunJob(planned);
   try {

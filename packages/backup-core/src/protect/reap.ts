@@ -1,0 +1,94 @@
+import { endJob } from '../job/end.ts';
+import type { HypervisorDomain } from '../ports/domain.ts';
+import type { JobFiles } from '../ports/job-files.ts';
+import type { OpenRepository } from '../repository/open-repository.ts';
+import { BackupJobError, messageOf } from '../words/errors.ts';
+import { isJobName } from '../words/names.ts';
+import type { Remark } from '../words/remarks.ts';
+import { forgetJob, type JobNote, notedJobs } from './job-notes.ts';
+import { cleanUp, describeStep, type NeededCheckpoint, planCleanup, readTracking } from './leftovers.ts';
+
+/**
+ * Removes what dead backups of this repository left on a domain and its host: jobs, scratch files, sockets,
+ * checkpoints that no point needs and bitmaps that no checkpoint stands for. Makes checkpoints known again that the
+ * hypervisor forgot. Whoever calls this holds the domain's lease, so nobody is at work on them.
+ *
+ * A job that is not noted down here is somebody else's, be it of a copy of this repository.
+ *
+ * @returns what was, or could not be, done
+ * @throws BackupJobError if the job of a dead backup does not end
+ */
+export async function reapDomain(
+  repository: OpenRepository,
+  domain: HypervisorDomain,
+  files: JobFiles,
+  {
+    needed,
+    superseded,
+    signal,
+  }: {
+    readonly needed: readonly NeededCheckpoint[];
+    /** Names of the checkpoints of all points. */
+    readonly superseded: ReadonlySet<string>;
+    readonly signal: AbortSignal;
+  },
+): Promise<readonly Remark[]> {
+  const notes = await notedJobs(repository, domain.uuid, { signal });
+  for (const note of notes) await endDeadJob(domain, files, note, signal);
+  const remarks = await tidyTracking(repository, domain, {
+    needed,
+    isSuperseded: (name) => superseded.has(name) || notes.some(({ checkpoint }) => checkpoint === name),
+    signal,
+  });
+  for (const { name } of notes) {
+    await forgetJob(repository, name);
+    remarks.push({ reason: 'leftovers', message: `what the interrupted backup ${name} left was removed` });
+  }
+  return remarks;
+}
+
+async function endDeadJob(
+  domain: HypervisorDomain,
+  files: JobFiles,
+  { name, socket, scratch }: JobNote,
+  signal: AbortSignal,
+): Promise<void> {
+  // Not its checkpoint: the point may have been stored, and then it is needed.
+  const cleanupErrors = [...(await endJob(domain, files, { socket }, { signal }))];
+  for (const path of cleanupErrors.length === 0 ? scratch : [])
+    await files.remove(path).catch((error: unknown) => {
+      cleanupErrors.push(error instanceof Error ? error : new Error(messageOf(error)));
+    });
+  signal.throwIfAborted();
+  if (cleanupErrors.length === 0) return;
+  const message = `what the interrupted backup ${name} of domain ${domain.name} left cannot be removed`;
+  throw new BackupJobError('left-behind', message, { phase: 'end', cleanupErrors });
+}
+
+async function tidyTracking(
+  { id }: OpenRepository,
+  domain: HypervisorDomain,
+  options: {
+    readonly needed: readonly NeededCheckpoint[];
+    readonly isSuperseded: (name: string) => boolean;
+    readonly signal: AbortSignal;
+  },
+): Promise<Remark[]> {
+  const { needed, isSuperseded, signal } = options;
+  const remarks: Remark[] = [];
+  const attempt = async (what: string, work: () => Promise<void>): Promise<void> => {
+    try {
+      await work();
+    } catch (error) {
+      signal.throwIfAborted();
+      // The backup can be taken all the same.
+      remarks.push({ reason: 'leftovers', message: `cannot ${what}: ${messageOf(error)}`, cause: error });
+    }
+  };
+  await attempt('look for what earlier backups left', async () => {
+    const state = await readTracking(domain, { signal });
+    for (const step of planCleanup(state, needed, isSuperseded, (name) => isJobName(name, id)))
+      await attempt(describeStep(step), () => cleanUp(domain, step, { signal }));
+  });
+  return remarks;
+}

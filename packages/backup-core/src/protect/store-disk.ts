@@ -1,0 +1,170 @@
+import type { PullBackupDisk } from '../job/pull/pull-backup-disk.ts';
+import type { BatchSink } from '../ports/sink.ts';
+import { BLOCK_SIZE } from '../repository/format.ts';
+import type { PackWriter } from '../repository/packs/pack-writer.ts';
+import type { StoredDisk } from '../repository/point.ts';
+import type { BaseTree } from '../repository/tree/builder.ts';
+import { DiskWriter, type WrittenDisk } from '../repository/tree/disk-writer.ts';
+import type { TreeStore } from '../repository/tree/tree-store.ts';
+import type { ByteRange } from '../transfer/layout.ts';
+import type { DiskReading } from '../words/disk-answers.ts';
+import { DamagedError } from '../words/errors.ts';
+import { type DiskName, diskName } from '../words/peer-names.ts';
+import type { OnProgress } from '../words/progress.ts';
+import type { Remark } from '../words/remarks.ts';
+import { type Audit, auditBytes, auditWindow } from './audit-window.ts';
+import type { EarlierCopy } from './history.ts';
+
+/** What a disk is stored with. */
+export interface StoreDiskOptions {
+  readonly store: TreeStore;
+  readonly packs: PackWriter;
+  /** The point that is being made. */
+  readonly pointId: string;
+  /** What it shares blocks with. */
+  readonly base: EarlierCopy | undefined;
+  /** It shares with none because that has gone on for too long. */
+  readonly isAged: boolean;
+  readonly audit: Audit | undefined;
+  readonly signal: AbortSignal;
+  readonly onProgress: OnProgress | undefined;
+}
+
+/** A disk that is stored, and what there is to say about it. */
+export interface StoredCopy {
+  readonly disk: StoredDisk;
+  readonly remarks: readonly Remark[];
+}
+
+/**
+ * Stores one disk of a running job. Where it turns out that the bitmap lied, or that what the disk shares with an
+ * earlier point is damaged, the disk is read as a whole within the same job.
+ */
+export async function storeDisk(disk: PullBackupDisk, options: StoreDiskOptions): Promise<StoredCopy> {
+  const copy = new DiskCopy(disk, options);
+  try {
+    return await copy.take();
+  } catch (error) {
+    options.signal.throwIfAborted();
+    // Only what is shared is read from the repository.
+    if (!(error instanceof DamagedError) || options.base === undefined) throw error;
+    return copy.takeAnew(error);
+  }
+}
+
+class DiskCopy {
+  readonly #disk: PullBackupDisk;
+  readonly #options: StoreDiskOptions;
+  readonly #reading: DiskReading;
+
+  constructor(disk: PullBackupDisk, options: StoreDiskOptions) {
+    this.#disk = disk;
+    this.#options = options;
+    this.#reading = readingOf(disk, options.isAged);
+  }
+
+  async take(): Promise<StoredCopy> {
+    const { base, audit } = this.#options;
+    const tree = base && treeOf(base);
+    const { size, dirtyBytes = 0 } = this.#disk;
+    const start = base?.disk.nextAudit ?? 0;
+    const isIncremental = this.#reading.mode === 'incremental';
+    const window = auditWindow(
+      start,
+      isIncremental ? auditBytes(audit, { size, dirtyBytes }) : 0,
+      size,
+      BLOCK_SIZE,
+    );
+    const written = await this.#write(tree, { audit: window.ranges });
+    const { auditedBytes, changedBytes } = written.counts;
+    if (changedBytes === 0)
+      return { disk: this.#describe(written, this.#reading, window.next, base), remarks: [] };
+    const message = `the bitmap of disk ${this.#disk.name} called ${changedBytes} of ${auditedBytes} audited bytes clean that had changed: the disk was read in full`;
+    // What the first reading stored is not stored again: it is what the second shares with.
+    await this.#options.packs.seal();
+    const whole = await this.#write({ root: written.root, size }, { isWhole: true });
+    const both = { root: whole.root, counts: sumOf(written, whole) };
+    return {
+      disk: this.#describe(both, { mode: 'full', reason: 'bitmap-wrong', message }, window.next, base),
+      remarks: [{ reason: 'bitmap-wrong', message, disk: this.#disk.name }],
+    };
+  }
+
+  async takeAnew(cause: DamagedError): Promise<StoredCopy> {
+    const id = this.#options.base?.point.point.id ?? '';
+    const message = `what point ${id} holds of disk ${this.#disk.name} is damaged (${cause.message}): the disk was read and stored in full`;
+    const written = await this.#write(undefined, { isWhole: true });
+    return {
+      disk: this.#describe(written, { mode: 'full', reason: 'earlier-damaged', message }, 0, undefined),
+      remarks: [{ reason: 'earlier-damaged', message, disk: this.#disk.name, cause }],
+    };
+  }
+
+  async #write(
+    base: BaseTree | undefined,
+    { audit = [], isWhole = false }: { readonly audit?: readonly ByteRange[]; readonly isWhole?: boolean },
+  ): Promise<WrittenDisk> {
+    const { store, packs, signal } = this.#options;
+    const writer = await DiskWriter.open(store, { packs, size: this.#disk.size, base, signal });
+    const options = { alignment: BLOCK_SIZE, audit, isWhole, signal };
+    await this.#disk.copyTo(this.#observed(writer), options);
+    return writer.finish();
+  }
+
+  /** Progress is how far on the disk the copy is: batches come in about that order. */
+  #observed(writer: DiskWriter): BatchSink {
+    const { onProgress } = this.#options;
+    if (onProgress === undefined) return writer;
+    const { name, size } = this.#disk;
+    let done = 0;
+    return {
+      takeBatch: async (batch, options) => {
+        await writer.takeBatch(batch, options);
+        const last = batch.ranges.at(-1);
+        done = Math.max(done, last === undefined ? 0 : last.offset + last.length);
+        onProgress({ phase: 'transfer', disk: name, done, total: size });
+      },
+    };
+  }
+
+  #describe(
+    { root, counts }: WrittenDisk,
+    reading: DiskReading,
+    nextAudit: number,
+    base: EarlierCopy | undefined,
+  ): StoredDisk {
+    const { name, size, image, dirtyBytes } = this.#disk;
+    return {
+      ...counts,
+      // The hypervisor's name went through the same check.
+      name: diskName(name) as DiskName,
+      size,
+      image: { path: image.path, format: image.format, chain: image.chain.slice(1) },
+      reading,
+      ...(dirtyBytes !== undefined && { dirtyBytes }),
+      root: root ?? null,
+      treeSince: base === undefined ? this.#options.pointId : base.disk.treeSince,
+      nextAudit,
+    };
+  }
+}
+
+function treeOf({ disk }: EarlierCopy): BaseTree {
+  return { root: disk.root ?? undefined, size: disk.size };
+}
+
+function sumOf(first: WrittenDisk, second: WrittenDisk): WrittenDisk['counts'] {
+  const counts = { ...second.counts };
+  for (const key of Object.keys(counts) as (keyof WrittenDisk['counts'])[]) counts[key] += first.counts[key];
+  return counts;
+}
+
+function readingOf({ name, since, reason, message }: PullBackupDisk, isAged: boolean): DiskReading {
+  if (since !== undefined) return { mode: 'incremental', checkpoint: since };
+  if (!isAged) return { mode: 'full', reason: reason ?? 'asked', message: message ?? '' };
+  return {
+    mode: 'full',
+    reason: 'too-old',
+    message: `what disk ${name} shares blocks with began too long ago`,
+  };
+}
