@@ -34,8 +34,8 @@ function namedCheckpoints({ incremental, earlier, mode }: PlanOptions): readonly
   return [...new Set(incremental === undefined ? names : [...names, incremental])];
 }
 
-/** They make a plan better, and are not in every hypervisor's reach. */
-async function visibleBitmaps(
+/** The bitmaps in a domain's images; none where the hypervisor does not let us look. */
+export async function visibleBitmaps(
   domain: HypervisorDomain,
   signal: AbortSignal | undefined,
 ): Promise<readonly ImageBitmap[]> {

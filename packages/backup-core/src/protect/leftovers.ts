@@ -1,3 +1,4 @@
+import { visibleBitmaps } from '../job/gather.ts';
 import type { CallOptions, CheckpointSpec, HypervisorDomain, ImageBitmap } from '../ports/domain.ts';
 import type { DiskName } from '../words/peer-names.ts';
 
@@ -36,12 +37,12 @@ export async function readTracking(
   domain: HypervisorDomain,
   options: CallOptions = {},
 ): Promise<TrackingState> {
-  const { disks } = await domain.describe(options);
-  return {
-    checkpointNames: await domain.checkpointNames(options),
-    bitmaps: await domain.imageBitmaps(options),
-    chains: new Map(disks.map((disk) => [disk.name, disk.chain])),
-  };
+  const [{ disks }, checkpointNames, bitmaps] = await Promise.all([
+    domain.describe(options),
+    domain.checkpointNames(options),
+    visibleBitmaps(domain, options.signal),
+  ]);
+  return { checkpointNames, bitmaps, chains: new Map(disks.map((disk) => [disk.name, disk.chain])) };
 }
 
 /**

@@ -34,6 +34,8 @@ export async function reapDomain(
   },
 ): Promise<readonly Remark[]> {
   const notes = await notedJobs(repository, domain.uuid, { signal });
+  // Nothing of this repository has ever been on the domain: looking for bitmaps would mark it as tainted.
+  if (notes.length === 0 && superseded.size === 0) return [];
   for (const note of notes) await endDeadJob(domain, files, note, signal);
   const remarks = await tidyTracking(repository, domain, {
     needed,
