@@ -61,8 +61,21 @@ export async function listPoints(storage: Storage, options: PointsOptions = {}):
   return { points, damaged };
 }
 
+/** A point as it is stored, before it is. */
+export interface SealedPoint extends ListedPoint {
+  readonly bytes: Uint8Array;
+}
+
+/** Makes the object that commits a point. What the manifest refers to must be durable before it is put. */
+export function sealPoint(point: Point, keys: RepositoryKeys | undefined): SealedPoint {
+  const plain = encodeManifest(point);
+  const bytes = keys?.sealManifest(plain, placeOf(point.domain.uuid, point.id)) ?? plain;
+  const reference = { id: point.id, sha256: sha256Of(bytes) };
+  return { point, reference, object: manifestName({ uuid: point.domain.uuid, ...reference }), bytes };
+}
+
 /**
- * Puts a point's manifest: the commit. What the manifest refers to must be durable.
+ * Puts a point's manifest, without the lease that `commit` wants.
  *
  * @throws RepositoryError; the point may be there all the same, see `hasPoint`
  */
@@ -71,11 +84,7 @@ export async function putPoint(
   point: Point,
   options: Omit<PointsOptions, 'uuid'> = {},
 ): Promise<ListedPoint> {
-  const plain = encodeManifest(point);
-  const place = placeOf(point.domain.uuid, point.id);
-  const bytes = options.keys?.sealManifest(plain, place) ?? plain;
-  const reference = { id: point.id, sha256: sha256Of(bytes) };
-  const object = manifestName({ uuid: point.domain.uuid, ...reference });
+  const { bytes, reference, object } = sealPoint(point, options.keys);
   try {
     await storage.put(object, bytes, { signal: options.signal });
   } catch (error) {

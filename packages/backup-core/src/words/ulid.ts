@@ -11,7 +11,7 @@ const RANDOM_CHARACTERS = 16;
  * @param after - a ULID that the new one sorts behind, whatever the clock says
  */
 export function ulid(after?: string): string {
-  let left = after === undefined ? Date.now() : Math.max(Date.now(), timeOf(after) + 1);
+  let left = after === undefined ? Date.now() : Math.max(Date.now(), ulidTime(after) + 1);
   let text = '';
   for (let index = 0; index < TIME_CHARACTERS; index++) {
     text = ALPHABET.charAt(left % 32) + text;
@@ -21,7 +21,8 @@ export function ulid(after?: string): string {
   return text;
 }
 
-function timeOf(id: string): number {
+/** When a ULID was made, in milliseconds since 1970 and by the clock of its maker. */
+export function ulidTime(id: string): number {
   let time = 0;
   for (const character of id.slice(0, TIME_CHARACTERS)) time = time * 32 + ALPHABET.indexOf(character);
   return time;
