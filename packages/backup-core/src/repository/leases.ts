@@ -8,7 +8,8 @@ import { removeSeal, settleOrphans } from './intents.ts';
 import { LeaseWatch, type SeenLease, takeOver, untilNextLook } from './lease-watch.ts';
 import { isMissing, isTaken, storageFailure } from './storage-errors.ts';
 
-const LEASE_MS = 60_000;
+/** A lease of another machine lives so long without being renewed. */
+export const LEASE_MS = 60_000;
 /** So often is it renewed within its time. */
 const RENEWALS = 6;
 

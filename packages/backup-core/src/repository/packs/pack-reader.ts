@@ -95,7 +95,7 @@ export class PackReader {
   #load(pack: string, signal: AbortSignal | undefined): Promise<LoadedPack> {
     return this.#packs.get(pack, async () => {
       const { object, size } = await this.#find(pack, signal);
-      const value = { object, ...(await this.#table(pack, object, size, signal)) };
+      const value = { object, ...(await this.readTable({ pack, name: object, size }, signal)) };
       return { value, weight: value.entries.length + value.keySlot.length + 1024 };
     });
   }
@@ -122,11 +122,10 @@ export class PackReader {
     throw new DamagedError('missing', `there is no pack ${pack}`);
   }
 
-  async #table(
-    pack: string,
-    object: string,
-    size: number,
-    signal: AbortSignal | undefined,
+  /** The table of one generation, anew. @throws DamagedError */
+  async readTable(
+    { pack, name: object, size }: { readonly pack: string; readonly name: string; readonly size: number },
+    signal?: AbortSignal,
   ): Promise<PackTable> {
     if (size < TRAILER_BYTES) throw new DamagedError('format', `pack ${object} is cut short: ${size} bytes`);
     const read = async (from: number): Promise<Buffer> => {

@@ -1,0 +1,127 @@
+import type { Owners } from '../words/owner.ts';
+import type { DomainUuid } from '../words/peer-names.ts';
+import { sealedObjects } from './intents.ts';
+import { type KeepPolicy, keepPolicy, type KeepReason } from './keep-policy.ts';
+import { LeaseWatch } from './lease-watch.ts';
+import { LEASE_MS } from './leases.ts';
+import { type ListedPoint, listPoints, removePoint } from './points.ts';
+import { estimateSweep, type SweepOptions, type SweepReport, sweepUnder } from './sweep.ts';
+import type { TreeStore } from './tree/tree-store.ts';
+import { underLease } from './under-lease.ts';
+
+export interface PruneOptions extends SweepOptions {
+  readonly policy: KeepPolicy;
+  /** Absent: all domains, each by itself. */
+  readonly domain?: DomainUuid | undefined;
+  /** Ids of points that are kept whatever the policy says. */
+  readonly protected?: readonly string[] | undefined;
+}
+
+/** A point that stays, and why. */
+export interface KeptPoint {
+  readonly id: string;
+  /** `in-use`: somebody reads it, shares with it, or is about to be done with its commit. */
+  readonly reasons: readonly (KeepReason | 'in-use')[];
+}
+
+/** What was removed, or would be. */
+export interface PruneReport extends SweepReport {
+  readonly keep: readonly KeptPoint[];
+  /** Ids, the oldest first. */
+  readonly remove: readonly string[];
+}
+
+type Choice = (points: readonly ListedPoint[]) => Pick<PruneReport, 'keep' | 'remove'>;
+
+/**
+ * Removes the points that a policy does not keep, and what no other point shares with them.
+ *
+ * @throws RepositoryError `busy` if another prune or sweep runs
+ */
+export function prune(store: TreeStore, owners: Owners, options: PruneOptions): Promise<PruneReport> {
+  const { domain } = options;
+  const policy = {
+    ...options.policy,
+    protected: [...(options.policy.protected ?? []), ...(options.protected ?? [])],
+  };
+  return removeChosen(store, owners, options, (points) => {
+    const series = points.filter(({ point }) => domain === undefined || point.domain.uuid === domain);
+    const keepable = series.map(
+      ({
+        point: {
+          id,
+          createdAt,
+          domain: { uuid },
+        },
+      }) => ({
+        id,
+        createdAt: new Date(createdAt),
+        domain: uuid,
+      }),
+    );
+    const { keep, remove } = keepPolicy(keepable, policy, new Date());
+    return { keep: [...keep].map(([id, reasons]) => ({ id, reasons })), remove };
+  });
+}
+
+/** Removes every point of a domain, the newest included. @throws as `prune` */
+export function forgetPoints(
+  store: TreeStore,
+  owners: Owners,
+  options: SweepOptions & { readonly domain: DomainUuid },
+): Promise<PruneReport> {
+  return removeChosen(store, owners, options, (points) => ({
+    keep: [],
+    remove: points.filter(({ point }) => point.domain.uuid === options.domain).map(({ point }) => point.id),
+  }));
+}
+
+function removeChosen(
+  store: TreeStore,
+  owners: Owners,
+  options: SweepOptions,
+  choose: Choice,
+): Promise<PruneReport> {
+  const { storage } = store;
+  const { dryRun = false } = options;
+  // Points are removed by the owner of this lease alone.
+  const kind = dryRun ? 'read' : 'sweep';
+  return underLease(storage, owners, { kind }, options, async (lease, signal) => {
+    const listing = await listPoints(storage, { keys: store.keys, signal });
+    const chosen = choose(listing.points);
+    const used = await pointsInUse(store, owners, listing.points, { ...options, signal });
+    const keep = [
+      ...chosen.keep,
+      ...chosen.remove.filter((id) => used.has(id)).map((id) => ({ id, reasons: ['in-use'] as const })),
+    ];
+    const remove = chosen.remove.filter((id) => !used.has(id));
+    const doomed = listing.points.filter(({ point }) => remove.includes(point.id));
+    const plan = { keep, remove };
+    if (dryRun) {
+      const without = new Set(doomed.map(({ object }) => object));
+      return { ...plan, ...(await estimateSweep(store, without, { ...options, signal })) };
+    }
+    await lease.confirm({ signal });
+    for (const point of doomed) await removePoint(storage, point, { signal });
+    return { ...plan, ...(await sweepUnder(store, owners, lease, { ...options, signal })) };
+  });
+}
+
+/** Ids of points that are not to be removed now: of sealed commits, and those that living leases name. */
+async function pointsInUse(
+  { storage }: TreeStore,
+  owners: Owners,
+  points: readonly ListedPoint[],
+  { leaseMs = LEASE_MS, signal }: SweepOptions,
+): Promise<ReadonlySet<string>> {
+  const sealed = await sealedObjects(storage, { signal });
+  const used = new Set<string>();
+  for (const { point, object } of points) if (sealed.has(object)) used.add(point.id);
+  for (const { state, record } of await new LeaseWatch(storage, owners, leaseMs).look({ signal })) {
+    if (state === 'dead') continue;
+    // One that makes no sense may name any of them.
+    for (const id of record === undefined ? points.map(({ point }) => point.id) : (record.points ?? []))
+      used.add(id);
+  }
+  return used;
+}
