@@ -1,7 +1,9 @@
 import { localJobFiles } from './adapters/folder/job-files.ts';
+import { openExistingDisk } from './adapters/folder/existing-disk.ts';
 import { createRawFile } from './adapters/folder/raw-file.ts';
 import { folderStorage } from './adapters/folder/storage.ts';
 import { hypervisorDomain, type LibvirtDomainHandle } from './adapters/libvirt/domain.ts';
+import { openNbdSink } from './adapters/nbd/nbd-sink.ts';
 import { openNbdExport } from './adapters/nbd/open-export.ts';
 import { ownerState, processIdentity } from './adapters/process-identity.ts';
 import type { OpenExport } from './ports/block-source.ts';
@@ -14,7 +16,7 @@ import { type BackupResult, takeBackup, type TakeBackupOptions } from './protect
 import type { EncryptionOptions, RepositoryKey } from './repository/key-envelope.ts';
 import type { OpenRepository } from './repository/open-repository.ts';
 import type { Point } from './repository/point.ts';
-import { listPoints, type PointListing } from './repository/points.ts';
+import { hasPoint, listPoints, type PointListing } from './repository/points.ts';
 import {
   type Compression,
   createRepositoryFile,
@@ -23,7 +25,9 @@ import {
 } from './repository/repository-file.ts';
 import { DiskReader } from './repository/tree/disk-reader.ts';
 import { TreeStore } from './repository/tree/tree-store.ts';
-import { copyRanges } from './transfer/copy.ts';
+import { restoreDisk, type RestoreResult } from './restore/restore-disk.ts';
+import { withRestoreLease } from './restore/restore-lease.ts';
+import { salvageDisk, type SalvageReport } from './restore/salvage-disk.ts';
 import {
   abortSignal,
   checkOptions,
@@ -66,6 +70,9 @@ export interface RestoreOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: OnProgress | undefined;
 }
+
+/** Where a disk is written: a new raw file by its path, what is there already, an NBD export by its URI, or a sink. */
+export type RestoreTarget = string | { readonly existing: string } | { readonly nbd: string } | Sink;
 
 /** Which domain: a libvirt domain, its name or its UUID. */
 export type DomainSelector = string | { readonly uuid: string };
@@ -205,35 +212,72 @@ export class BackupRepository implements AsyncDisposable {
   }
 
   /**
-   * Writes a disk as it was at a point to a new raw file, or into a sink, every block checked. A file appears when it
-   * is whole.
+   * Writes a disk as it was at a point, every block checked: to a new raw file, which appears when it is whole, into an
+   * existing file or device or an NBD export, of which only what differs is written, or into a sink. A restore to a
+   * file that was interrupted goes on where it was when it is asked for again.
    *
    * @param disk - `<target dev>`, such as `vda`
-   * @throws NotFoundError `disk`, DamagedError if anything stored is missing or damaged, SinkError, RepositoryError, or
-   * the signal's reason
+   * @throws NotFoundError `point` or `disk`, DamagedError if anything stored is missing or damaged, SinkError,
+   * RepositoryError, or the signal's reason
    */
   async restore(
     point: Point,
     disk: string,
-    target: string | Sink,
+    target: RestoreTarget,
     options: RestoreOptions = {},
-  ): Promise<void> {
+  ): Promise<RestoreResult> {
     checkOptions('restore', options, RESTORE_OPTIONS);
-    const { signal, onProgress } = options;
-    const reader = this.openDisk(point, disk);
-    const sink = typeof target === 'string' ? await createRawFile(target, reader.size) : target;
-    try {
-      await copyRanges([reader], reader.extents({ signal }), sink, {
-        inFlight: 3,
-        signal,
-        onProgress: ({ dataBytes, zeroBytes }) =>
-          onProgress?.({ phase: 'restore', disk, done: dataBytes + zeroBytes, total: reader.size }),
-      });
-    } catch (error) {
-      await sink.discard();
-      throw error;
-    }
-    await sink.finish();
+    const { onProgress } = options;
+    return withRestoreLease(this.#repository, point.id, options, async (signal) => {
+      const reader = await this.#openListed(point, disk, signal);
+      const sink = await this.#openTarget(target, reader, `${point.id} ${disk}`, signal);
+      return restoreDisk(reader, sink, { signal, disk, onProgress });
+    });
+  }
+
+  /**
+   * Writes what is left of a damaged disk to a new raw file, whose name gets `.salvaged` behind it, with zeroes for what
+   * is lost.
+   *
+   * @throws as `restore`, but for what is damaged: that is in the report
+   */
+  async salvage(
+    point: Point,
+    disk: string,
+    path: string,
+    options: RestoreOptions = {},
+  ): Promise<SalvageReport & { readonly path: string }> {
+    checkOptions('salvage', options, RESTORE_OPTIONS);
+    const { onProgress } = options;
+    return withRestoreLease(this.#repository, point.id, options, async (signal) => {
+      const reader = await this.#openListed(point, disk, signal);
+      const salvaged = `${path}.salvaged`;
+      const sink = await createRawFile(salvaged, reader.size, { signal });
+      return { ...(await salvageDisk(reader, sink, { signal, disk, onProgress })), path: salvaged };
+    });
+  }
+
+  /** Once the lease is held: from now on the point stays. */
+  async #openListed(point: Point, disk: string, signal: AbortSignal | undefined): Promise<DiskReader> {
+    const { storage } = this.#repository.store;
+    signal?.throwIfAborted();
+    if (!(await hasPoint(storage, point.domain.uuid, point.id)))
+      throw new NotFoundError('point', `${this.description} has no point ${point.id} any more`);
+    return this.openDisk(point, disk);
+  }
+
+  async #openTarget(
+    target: RestoreTarget,
+    { size }: DiskReader,
+    content: string,
+    signal: AbortSignal | undefined,
+  ): Promise<Sink> {
+    if (typeof target === 'string')
+      return createRawFile(target, size, { content: `${this.id} ${content}`, signal });
+    if ('existing' in target && typeof target.existing === 'string')
+      return openExistingDisk(target.existing, size, { signal });
+    if ('nbd' in target) return openNbdSink(target.nbd, size, { signal, compare: true });
+    return target as Sink;
   }
 
   /**

@@ -87,7 +87,10 @@ export {
   type DomainSelector,
   type OpenRepositoryOptions,
   type RestoreOptions,
+  type RestoreTarget,
 } from './backup-repository.ts';
+export type { RestoreResult } from './restore/restore-disk.ts';
+export type { BadRange, SalvageReport } from './restore/salvage-disk.ts';
 export type { BackupMode, BackupResult, TakeBackupOptions } from './protect/take-backup.ts';
 export type { Audit } from './protect/audit-window.ts';
 export type { ForgetOptions, ForgetResult } from './protect/forget-domain.ts';

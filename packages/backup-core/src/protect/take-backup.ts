@@ -10,6 +10,7 @@ import type { OpenRepository } from '../repository/open-repository.ts';
 import type { PackWriter } from '../repository/packs/pack-writer.ts';
 import type { Point } from '../repository/point.ts';
 import { listPoints, type ListedPoint, type PointListing, sealPoint } from '../repository/points.ts';
+import { messageOf } from '../words/errors.ts';
 import { followSignal, withSignals } from '../words/joined-signal.ts';
 import { jobName } from '../words/names.ts';
 import type { DiskName } from '../words/peer-names.ts';
@@ -91,26 +92,56 @@ interface Run extends BackupContext {
 
 /** Takes one backup of a domain. Whatever fails before the point is stored, the domain and the points are as before. */
 export async function takeBackup(context: BackupContext, options: TakeBackupOptions): Promise<BackupResult> {
-  const { repository, domain, tools } = context;
+  const { repository, domain } = context;
   const { storage } = repository.store;
   const { signal: given } = options;
   const work = { kind: 'backup', domain: domain.uuid } as const;
-  await using lease = await takeLease(storage, repository.owners, work, { signal: given });
-  return await withSignals([lease.lost, given], async (signal) => {
-    // Only now: what was listed before may be gone.
-    const { keys } = repository.store;
-    const listing = await listPoints(storage, { uuid: domain.uuid, keys, signal });
-    const copies = newestCopies(listing.points);
-    const names = listing.points.flatMap(({ point }) => point.checkpoint?.name ?? []);
-    const superseded = new Set(names);
-    const needed = neededCheckpoints(copies);
-    const remarks = await reapDomain(repository, domain, tools.files, { needed, superseded, signal });
-    const id = ulid(listing.points.at(-1)?.point.id);
-    const aged = agedDisks(copies, options.maxTreeAgeMs);
-    const run: Run = { ...context, lease, listing, copies, aged, id, options, signal };
-    const result = await runBackup(run);
-    return { ...result, remarks: [...remarks, ...damagedRemarks(listing), ...result.remarks] };
-  });
+  const lease = await takeLease(storage, repository.owners, work, { signal: given });
+  let result: BackupResult;
+  try {
+    result = await withSignals([lease.lost, given], (signal) =>
+      underBackupLease(context, options, lease, signal),
+    );
+  } catch (error) {
+    // The first failure is the one to tell; a lease that cannot be removed now is known to be a dead one's.
+    await lease.release().catch(() => undefined);
+    throw error;
+  }
+  return { ...result, remarks: [...result.remarks, ...(await releaseStored(lease))] };
+}
+
+async function underBackupLease(
+  context: BackupContext,
+  options: TakeBackupOptions,
+  lease: Lease,
+  signal: AbortSignal,
+): Promise<BackupResult> {
+  const { repository, domain, tools } = context;
+  const { storage } = repository.store;
+
+  // Only now: what was listed before may be gone.
+  const { keys } = repository.store;
+  const listing = await listPoints(storage, { uuid: domain.uuid, keys, signal });
+  const copies = newestCopies(listing.points);
+  const names = listing.points.flatMap(({ point }) => point.checkpoint?.name ?? []);
+  const superseded = new Set(names);
+  const needed = neededCheckpoints(copies);
+  const remarks = await reapDomain(repository, domain, tools.files, { needed, superseded, signal });
+  const id = ulid(listing.points.at(-1)?.point.id);
+  const aged = agedDisks(copies, options.maxTreeAgeMs);
+  const run: Run = { ...context, lease, listing, copies, aged, id, options, signal };
+  const result = await runBackup(run);
+  return { ...result, remarks: [...remarks, ...damagedRemarks(listing), ...result.remarks] };
+}
+
+/** The point is stored: a lease that cannot be given back is a remark. */
+async function releaseStored(lease: Lease): Promise<readonly Remark[]> {
+  try {
+    await lease.release();
+    return [];
+  } catch (error) {
+    return [{ reason: 'leftovers', message: messageOf(error), cause: error }];
+  }
 }
 
 /** Disks whose trees began longer ago than they may. */

@@ -135,7 +135,7 @@ describe('a sweep', () => {
     const hindered = await sweep(store, owners, OPTIONS);
     expect(hindered).toMatchObject({ removedPacks: 0, freedBytes: 0 });
     expect(hindered.hindrances[0]).toMatch(/it is not known what points\/.* needs: .*damaged/);
-    bytes[5] = (bytes[5]) ^ 1;
+    bytes[5] = bytes[5] ^ 1;
     expect(packsOf(storage)).toHaveLength(4);
     expect(await sweep(store, owners, OPTIONS)).toMatchObject({ removedPacks: 1, hindrances: [] });
     // The same with a page.

@@ -1,4 +1,5 @@
 import type { Storage } from '../ports/storage.ts';
+import { withSignals } from '../words/joined-signal.ts';
 import type { Owners } from '../words/owner.ts';
 import type { Work } from './lease-records.ts';
 import { type Lease, type LeaseOptions, takeLease } from './leases.ts';
@@ -18,15 +19,16 @@ export async function underLease<Result>(
   run: (lease: Lease, signal: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
   const lease = await takeLease(storage, owners, work, options);
-  const signal = options.signal ? AbortSignal.any([options.signal, lease.lost]) : lease.lost;
-  let result: Result;
-  try {
-    result = await run(lease, signal);
-  } catch (error) {
-    // The first failure is the one to tell; a lease that cannot be removed now runs out.
-    await lease.release().catch(() => undefined);
-    throw storageFailure(`work in ${storage.description}`, error, signal);
-  }
-  await lease.release();
-  return result;
+  return await withSignals([options.signal, lease.lost], async (signal) => {
+    let result: Result;
+    try {
+      result = await run(lease, signal);
+    } catch (error) {
+      // The first failure is the one to tell; a lease that cannot be removed now runs out.
+      await lease.release().catch(() => undefined);
+      throw storageFailure(`work in ${storage.description}`, error, signal);
+    }
+    await lease.release();
+    return result;
+  });
 }

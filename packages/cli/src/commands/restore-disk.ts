@@ -1,7 +1,14 @@
-import { BackupRepository, NotFoundError, type Point } from 'libvirt-ts-backup';
+import {
+  BackupRepository,
+  NotFoundError,
+  type Point,
+  type Progress,
+  type RestoreTarget,
+} from 'libvirt-ts-backup';
 import { resolve } from 'node:path';
 import { type Command, defineCommand } from '../command-line/command.ts';
-import { choice, flag, required, text } from '../command-line/option.ts';
+import { flag, required, text } from '../command-line/option.ts';
+import { UsageError } from '../command-line/usage-error.ts';
 import { domainOptions, requireDomain } from './domain-options.ts';
 import { keyOptions, readKey } from './repository-options.ts';
 import { jsonOption } from './json-option.ts';
@@ -13,42 +20,91 @@ export const command: Command = defineCommand({
     ...domainOptions,
     disk: required('NAME', "the disk's target, such as vda"),
     point: text('ID|latest', 'which point, as list-points shows it; default latest'),
-    output: required('FILE', 'must not exist; it appears when it is whole'),
-    format: choice(['raw'], 'raw', 'format of the file'),
+    output: text(
+      'FILE',
+      'a new raw file; it appears when it is whole, and a restore that was interrupted goes on',
+    ),
+    'to-device': text(
+      'PATH',
+      'instead: a block device or file that is there already and is as large; what differs is written over, for good',
+    ),
+    'to-nbd': text(
+      'URI',
+      'instead: an NBD export that can be written; what differs is written over, for good',
+    ),
+    salvage: flag(
+      'of a damaged point, writes what is left to FILE.salvaged, zeroes for what is lost, and says which ranges; exits with 1 where anything is lost',
+    ),
     ...keyOptions,
     json: jsonOption('no progress bar'),
     quiet: flag('no progress bar'),
   },
   about: [
-    'Writes a disk as it was at a point in time to a new file.',
-    'Prints one line of JSON: point, disk, file, size in bytes and seconds.',
+    'Writes a disk as it was at a point in time to a new file, or into what is there already.',
+    'Prints one line of JSON: point, disk, size and other counts in bytes, file and seconds.',
   ],
-  async run({ from, domain, uuid, disk, output: file, ...values }, { output, signal, startProgress }) {
+  async run({ from, domain, uuid, disk, ...values }, { output, signal, startProgress }) {
     requireDomain({ domain, uuid });
+    const target = targetOf(values);
     const started = performance.now();
-    await using repository = await BackupRepository.open(from, {
-      create: false,
-      key: await readKey(values),
-      signal,
-    });
+    const key = await readKey(values);
+    await using repository = await BackupRepository.open(from, { create: false, key, signal });
     const points = await repository.points(uuid === undefined ? domain : { uuid });
     const point = select(points, values.point ?? 'latest', domain ?? uuid ?? '');
     const progress = await startProgress();
+    const options = {
+      signal,
+      onProgress: ({ done, total }: Progress) => {
+        progress.update(disk, done, total);
+      },
+    };
+    let result: object;
     try {
-      await repository.restore(point, disk, file, {
-        signal,
-        onProgress: ({ done, total }) => {
-          progress.update(disk, done, total);
-        },
-      });
+      if (values.salvage) {
+        const report = await repository.salvage(point, disk, target.path, options);
+        if (report.badBytes > 0) process.exitCode = 1;
+        result = { ...report, path: undefined, file: resolve(report.path) };
+      } else {
+        const file = target.type === 'nbd' ? target.path : resolve(target.path);
+        result = { file, ...(await repository.restore(point, disk, placeOf(target), options)) };
+      }
     } finally {
       progress.stop();
     }
     const size = point.disks.find(({ name }) => name === disk)?.size;
     const seconds = Number(((performance.now() - started) / 1000).toFixed(3));
-    await output.line(JSON.stringify({ point: point.id, disk, file: resolve(file), size, seconds }));
+    await output.line(JSON.stringify({ point: point.id, disk, size, ...result, seconds }));
   },
 });
+
+interface Target {
+  readonly type: 'file' | 'existing' | 'nbd';
+  readonly path: string;
+}
+
+/** @throws UsageError unless exactly one is given */
+function targetOf(values: {
+  readonly output: string | undefined;
+  readonly 'to-device': string | undefined;
+  readonly 'to-nbd': string | undefined;
+  readonly salvage: boolean;
+}): Target {
+  const given: readonly (readonly [Target['type'], string | undefined])[] = [
+    ['file', values.output],
+    ['existing', values['to-device']],
+    ['nbd', values['to-nbd']],
+  ];
+  const [target, other] = given.flatMap(([type, path]) => (path === undefined ? [] : [{ type, path }]));
+  if (target === undefined) throw new UsageError('--output is missing');
+  if (other !== undefined) throw new UsageError('--output, --to-device and --to-nbd exclude each other');
+  if (values.salvage && target.type !== 'file') throw new UsageError('--salvage goes with --output');
+  return target;
+}
+
+function placeOf({ type, path }: Target): RestoreTarget {
+  if (type === 'file') return path;
+  return type === 'nbd' ? { nbd: path } : { existing: path };
+}
 
 function select(points: readonly Point[], wanted: string, domain: string): Point {
   const point = wanted === 'latest' ? points.at(-1) : points.find(({ id }) => id === wanted);
