@@ -8,6 +8,6 @@ export {
 } from './transfer/layout.ts';
 export type { BlockSource } from './ports/block-source.ts';
 export { nullSink } from './transfer/null-sink.ts';
-export { createRawFile } from './adapters/folder/raw-file.ts';
-export type { Sink } from './ports/sink.ts';
-export { copyRanges, type CopyOptions, type CopyProgress } from './transfer/copy.ts';
+export { createRawFile, type RawFileOptions } from './adapters/folder/raw-file.ts';
+export type { ExistingBytes, Sink } from './ports/sink.ts';
+export { copyRanges, type CopyOptions, type CopyProgress, type CopySource } from './transfer/copy.ts';

@@ -4,14 +4,24 @@
 export interface Sink {
   /** Whether bytes may come in shared memory, which some of Node's functions do not take. */
   readonly takesSharedMemory?: boolean | undefined;
+  /** What it holds already, so that only what differs need be written; absent: nothing. */
+  readonly existing?: ExistingBytes | undefined;
   /** The bytes are borrowed until the promise is settled. */
   write(offset: number, bytes: Uint8Array): Promise<void>;
   /** The range reads as zeroes afterwards. */
   zero(offset: number, length: number): Promise<void>;
   /** Everything was written: makes it durable and visible. */
   finish(): Promise<void>;
-  /** Something failed: removes what was written. */
+  /** Something failed: removes what was written, where that is something of its own. */
   discard(): Promise<void>;
+  /** As `discard`, but keeps what was written for whoever goes on later. Absent: nobody can. */
+  suspend?(): Promise<void>;
+}
+
+/** The bytes that a sink held when it was opened, or holds by now. */
+export interface ExistingBytes {
+  /** Fills the buffer with what is there from `offset` on. */
+  readInto(buffer: Uint8Array, offset: number): Promise<void>;
 }
 
 /** A range of a disk: read, known to be zeroes, or read only to be compared with what is stored. */

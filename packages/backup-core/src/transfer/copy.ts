@@ -33,9 +33,12 @@ const NO_QUEUE = 1.25;
 const MAX_RANGES_IN_BATCH = 64;
 const DF = { df: true };
 
+/** What a copy needs of a source. */
+export type CopySource = Pick<BlockSource, 'readInto' | 'destroy' | 'prefersSharedMemory'>;
+
 /** What one source has to do. */
 interface Lane {
-  readonly source: BlockSource;
+  readonly source: CopySource;
   workers: number;
   /** Milliseconds of the fastest batch. */
   fastest: number;
@@ -48,7 +51,7 @@ interface Lane {
  * @throws RangeError for options that make no sense, what a source or the sink fails with, or the signal's reason
  */
 export async function copyRanges(
-  sources: readonly BlockSource[],
+  sources: readonly CopySource[],
   ranges: AsyncIterable<SinkRange>,
   sink: Sink | BatchSink,
   options: CopyOptions = {},
@@ -99,7 +102,7 @@ class Copy {
     this.#onProgress = onProgress;
   }
 
-  async run(sources: readonly BlockSource[]): Promise<CopyProgress> {
+  async run(sources: readonly CopySource[]): Promise<CopyProgress> {
     const lanes = sources.map((source): Lane => ({ source, workers: 0, fastest: Infinity }));
     for (let turn = 0; turn < Math.min(FIRST_IN_FLIGHT, this.#window.inFlight); turn++)
       for (const lane of lanes) this.#start(lane);
@@ -190,7 +193,7 @@ async function* cutToBatches(
 }
 
 /** Settled only when all reads are: until then the buffer is theirs. */
-async function readBatch(source: BlockSource, batch: Batch['ranges'], buffer: Buffer): Promise<void> {
+async function readBatch(source: CopySource, batch: Batch['ranges'], buffer: Buffer): Promise<void> {
   const reads: Promise<void>[] = [];
   let at = 0;
   for (const { type, offset, length } of batch) {

@@ -1,106 +1,90 @@
-import { type FileHandle, link, lstat, open, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
-import { messageOf, SinkError } from '../../words/errors.ts';
-import { syncFolder } from './durable.ts';
-import { ulid } from '../../words/ulid.ts';
-import type { Sink } from '../../ports/sink.ts';
+import { resolve } from 'node:path';
+import type { ExistingBytes, Sink } from '../../ports/sink.ts';
+import { sinkError } from './failures.ts';
+import { fill, writeAll } from './file-bytes.ts';
+import { PartialFile } from './partial-file.ts';
+
+/** For `createRawFile`. */
+export interface RawFileOptions {
+  /**
+   * Names what is going to be written, in one line. What an interrupted call with the same path and name has
+   * written is gone on with; without a name nothing is.
+   */
+  readonly content?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
 
 /**
- * A sparse raw image. It is written under another name in the same folder and gets its own when it is whole,
- * so a file with that name is always a whole disk. An existing file is never touched.
+ * A sparse raw image that only its owner can read. It is written as `.NAME.partial` and gets its own name when it
+ * is whole, so a file with that name is always a whole disk. An existing file is never touched, no link followed.
  *
  * @param size - bytes of the disk
- * @throws SinkError if the file exists or its folder cannot be written
+ * @throws SinkError `exists` if the file does, or somebody is writing it; `denied`, `full`, `size` (more than the
+ * file system can have in a file) or `failed` if it cannot be created, or the signal's reason
  */
-export async function createRawFile(path: string, size: number): Promise<Sink> {
+export async function createRawFile(
+  path: string,
+  size: number,
+  { content, signal }: RawFileOptions = {},
+): Promise<Sink> {
   const target = resolve(path);
-  if (await exists(target)) throw new SinkError('exists', `${target} exists already`);
-  const partial = join(dirname(target), `.${basename(target).slice(0, 200)}.${ulid()}.partial`);
-  let file: FileHandle;
   try {
-    file = await open(partial, 'wx');
+    signal?.throwIfAborted();
+    return new RawFile(target, await PartialFile.open(target, { size, content, signal }));
   } catch (error) {
-    throw new SinkError('failed', `cannot create ${target}: ${messageOf(error)}`, { cause: error });
+    throw sinkError(`create ${target}`, error, signal);
   }
-  const sink = new RawFile(file, target, partial);
-  try {
-    await file.truncate(size);
-  } catch (error) {
-    await sink.discard();
-    throw new SinkError('failed', `cannot make ${target} ${size} bytes long: ${messageOf(error)}`, {
-      cause: error,
-    });
-  }
-  return sink;
 }
 
 class RawFile implements Sink {
   readonly takesSharedMemory = true;
-  readonly #file: FileHandle;
+  readonly existing: ExistingBytes | undefined;
   readonly #target: string;
-  readonly #partial: string;
+  readonly #partial: PartialFile;
 
-  constructor(file: FileHandle, target: string, partial: string) {
-    this.#file = file;
+  constructor(target: string, partial: PartialFile) {
     this.#target = target;
     this.#partial = partial;
+    if (partial.isResumed) this.existing = { readInto: (buffer, offset) => this.#readInto(buffer, offset) };
   }
 
-  async write(offset: number, bytes: Uint8Array): Promise<void> {
-    try {
-      for (let done = 0; done < bytes.length;) {
-        const { bytesWritten } = await this.#file.write(bytes, done, bytes.length - done, offset + done);
-        done += bytesWritten;
-      }
-    } catch (error) {
-      throw this.#failed('write', error);
-    }
+  write(offset: number, bytes: Uint8Array): Promise<void> {
+    return this.#do('write', () => writeAll(this.#partial.file, bytes, offset, undefined));
   }
 
-  /** A range that was never written is a hole and reads as zeroes. */
+  /** A range that was never written, now or when the same was begun, is a hole and reads as zeroes. */
   zero(): Promise<void> {
     return Promise.resolve();
   }
 
   async finish(): Promise<void> {
     try {
-      await this.#file.sync();
-      await this.#file.close();
-      await publish(this.#partial, this.#target);
-      await syncFolder(dirname(this.#target));
+      await this.#do('finish', () => this.#partial.publish());
     } catch (error) {
-      await this.discard();
-      throw error instanceof SinkError ? error : this.#failed('finish', error);
+      // The first failure is the one to tell.
+      await this.discard().catch(() => undefined);
+      throw error;
     }
   }
 
-  async discard(): Promise<void> {
-    await this.#file.close().catch(() => undefined);
-    await rm(this.#partial, { force: true });
+  discard(): Promise<void> {
+    return this.#do('remove what was written of', () => this.#partial.drop());
   }
 
-  #failed(what: string, error: unknown): SinkError {
-    return new SinkError('failed', `cannot ${what} ${this.#target}: ${messageOf(error)}`, { cause: error });
+  suspend(): Promise<void> {
+    return this.#do('put aside', () => this.#partial.leave());
   }
-}
 
-/** Gives a file its name unless that is taken: by a hard link where the file system has them. */
-async function publish(partial: string, target: string): Promise<void> {
-  try {
-    await link(partial, target);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST' || (await exists(target)))
-      throw new SinkError('exists', `${target} was created by somebody else meanwhile`, { cause: error });
-    await rename(partial, target);
-    return;
+  #readInto(buffer: Uint8Array, offset: number): Promise<void> {
+    const { file } = this.#partial;
+    return this.#do('read', () => fill(file, buffer, offset, this.#target, undefined));
   }
-  await rm(partial);
-}
 
-async function exists(path: string): Promise<boolean> {
-  return lstat(path).then(
-    () => true,
-    () => false,
-  );
+  async #do(what: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      throw sinkError(`${what} ${this.#target}`, error);
+    }
+  }
 }
