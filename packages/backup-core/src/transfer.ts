@@ -9,5 +9,6 @@ export {
 export type { BlockSource } from './ports/block-source.ts';
 export { nullSink } from './transfer/null-sink.ts';
 export { createRawFile, type RawFileOptions } from './adapters/folder/raw-file.ts';
+export { openExistingDisk } from './adapters/folder/existing-disk.ts';
 export type { ExistingBytes, Sink } from './ports/sink.ts';
 export { copyRanges, type CopyOptions, type CopyProgress, type CopySource } from './transfer/copy.ts';
