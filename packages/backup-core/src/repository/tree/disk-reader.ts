@@ -1,12 +1,14 @@
 import type { BlockSource, StatusExtent, StatusReply } from '../../ports/block-source.ts';
 import type { SinkRange } from '../../ports/sink.ts';
+import type { ByteRange } from '../../transfer/layout.ts';
 import { BackupUsageError, DamagedError } from '../../words/errors.ts';
 import { BLOCK_SIZE, blocksOf, HASH_BYTES } from '../format.ts';
 import { KIND, PACKING } from '../packs/pack-format.ts';
 import { type PlacedEntry, withNextGeneration } from '../packs/pack-reader.ts';
 import type { BaseTree } from './builder.ts';
+import { BLOCK_STATE } from '../workers/block-work.ts';
 import { FANOUT } from './page.ts';
-import { type BlockRun, TreeReader } from './tree-reader.ts';
+import { type BlockRun, type OnLost, TreeReader } from './tree-reader.ts';
 import type { TreeStore } from './tree-store.ts';
 
 const BASE_ALLOCATION = 'base:allocation';
@@ -24,6 +26,20 @@ interface Wanted {
   readonly entry: PlacedEntry;
   readonly block: number;
   readonly to: number;
+}
+
+/** For `DiskReader.extents`. */
+export interface ExtentOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Takes ranges of which nothing is known any more, and why; they count as zeroes then. Absent: that is thrown. */
+  readonly onLost?: ((range: ByteRange, error: unknown) => void) | undefined;
+}
+
+/** A block as it ought to be; without a hash it is zero. */
+interface ExpectedBlock extends ByteRange {
+  /** Which of the ranges that were asked for it is in. */
+  readonly range: number;
+  readonly hash: Uint8Array | undefined;
 }
 
 /**
@@ -53,9 +69,48 @@ export class DiskReader implements BlockSource {
 
   /** The whole disk as ranges of data and zeroes, in order, without reading any block. */
   async *extents(
-    options: { readonly signal?: AbortSignal | undefined } = {},
+    options: ExtentOptions = {},
   ): AsyncGenerator<SinkRange & { readonly type: 'data' | 'zero' }, void, undefined> {
-    for await (const run of this.#tree.runs(this.#signal(options.signal))) yield this.#extentOf(run);
+    const { onLost } = options;
+    const lost: OnLost | undefined =
+      onLost &&
+      ((first, count, error) => {
+        onLost(this.#extentOf({ type: 'zero', first, count }), error);
+      });
+    for await (const run of this.#tree.runs(this.#signal(options.signal), lost)) yield this.#extentOf(run);
+  }
+
+  /**
+   * Which of some blocks are not what this disk has there, without reading any that is stored.
+   *
+   * @param ranges - whole blocks, but for the last of the disk; their bytes one behind the other in shared memory
+   * @returns in the order of the ranges; those that touch within a range as one
+   */
+  async differences(
+    ranges: readonly ByteRange[],
+    memory: SharedArrayBuffer,
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<readonly ByteRange[]> {
+    const blocks = await this.#expect(ranges, this.#signal(options.signal));
+    const places = new Uint32Array(blocks.length * 2);
+    const expected = new Uint8Array(blocks.length * HASH_BYTES);
+    let at = 0;
+    for (const [index, { length, hash }] of blocks.entries()) {
+      places.set([at, length], index * 2);
+      if (hash !== undefined) expected.set(hash, index * HASH_BYTES);
+      at += length;
+    }
+    const { states } = await this.#store.workers.run({
+      type: 'hash',
+      input: memory,
+      places,
+      expected,
+      packing: PACKING.none,
+      hashKey: this.#store.keys?.hashKey,
+    });
+    const isSame = ({ hash }: ExpectedBlock, index: number): boolean =>
+      states[index] === (hash === undefined ? BLOCK_STATE.zero : BLOCK_STATE.same);
+    return joined(blocks.filter((block, index) => !isSame(block, index)));
   }
 
   async read(
@@ -131,6 +186,20 @@ export class DiskReader implements BlockSource {
   #extentOf({ type, first, count }: BlockRun): SinkRange & { readonly type: 'data' | 'zero' } {
     const offset = first * BLOCK_SIZE;
     return { type, offset, length: Math.min(this.exportSize, offset + count * BLOCK_SIZE) - offset };
+  }
+
+  async #expect(ranges: readonly ByteRange[], signal: AbortSignal): Promise<readonly ExpectedBlock[]> {
+    const blocks: ExpectedBlock[] = [];
+    for (const [range, { offset: start, length: bytes }] of ranges.entries()) {
+      this.#check(start, bytes);
+      for (let offset = start; offset < start + bytes; offset += BLOCK_SIZE) {
+        const block = offset / BLOCK_SIZE;
+        const leaf = await this.#tree.leaf(Math.floor(block / FANOUT), signal);
+        const hash = leaf?.has(block % FANOUT) === true ? leaf.hashAt(block % FANOUT) : undefined;
+        blocks.push({ range, offset, length: Math.min(BLOCK_SIZE, start + bytes - offset), hash });
+      }
+    }
+    return blocks;
   }
 
   async #readPiece(buffer: Uint8Array, offset: number, signal: AbortSignal): Promise<void> {
@@ -270,4 +339,14 @@ export class DiskReader implements BlockSource {
   #give(memory: SharedArrayBuffer): void {
     if (this.#spare.length < MAX_SPARE_BUFFERS) this.#spare.push(memory);
   }
+}
+
+function joined(blocks: readonly ExpectedBlock[]): readonly ByteRange[] {
+  const ranges: { range: number; offset: number; length: number }[] = [];
+  for (const { range, offset, length } of blocks) {
+    const last = ranges.at(-1);
+    if (last?.range === range && last.offset + last.length === offset) last.length += length;
+    else ranges.push({ range, offset, length });
+  }
+  return ranges.map(({ offset, length }) => ({ offset, length }));
 }

@@ -10,6 +10,9 @@ export interface BlockRun {
   readonly count: number;
 }
 
+/** Takes blocks whose page cannot be read, and why; may throw. */
+export type OnLost = (first: number, count: number, error: unknown) => void;
+
 /** Finds the pages of one disk at one point. */
 export class TreeReader {
   readonly #store: TreeStore;
@@ -33,12 +36,16 @@ export class TreeReader {
     return reference === undefined ? undefined : this.#store.load(reference, 0, signal);
   }
 
-  /** Which blocks are stored, in order, without reading any. */
-  async *runs(signal?: AbortSignal): AsyncGenerator<BlockRun, void, undefined> {
+  /**
+   * Which blocks are stored, in order, without reading any.
+   *
+   * @param lost - called for blocks of which it cannot be known, which count as zero then; absent: that is thrown
+   */
+  async *runs(signal?: AbortSignal, lost?: OnLost): AsyncGenerator<BlockRun, void, undefined> {
     const blocks = Math.ceil(this.#tree.size / BLOCK_SIZE);
     const top = levelsOf(this.#tree.size) - 1;
     let pending: BlockRun | undefined;
-    for await (const run of this.#walk(this.#tree.root, top, 0, signal)) {
+    for await (const run of this.#walk(this.#tree.root, top, 0, { signal, lost })) {
       const count = Math.min(run.count, blocks - run.first);
       if (count <= 0) break;
       if (pending?.type === run.type) {
@@ -78,20 +85,36 @@ export class TreeReader {
     reference: BaseTree['root'],
     level: number,
     first: number,
-    signal: AbortSignal | undefined,
+    options: { readonly signal: AbortSignal | undefined; readonly lost: OnLost | undefined },
   ): AsyncGenerator<BlockRun, void, undefined> {
     const span = FANOUT ** level;
-    if (reference === undefined) {
-      yield { type: 'zero', first, count: span * FANOUT };
+    const count = span * FANOUT;
+    const page = reference && (await this.#loadOr(reference, level, { first, count }, options));
+    if (page === undefined) {
+      yield { type: 'zero', first, count };
       return;
     }
-    const page = await this.#store.load(reference, level, signal);
     for (let slot = 0; slot < FANOUT; slot++) {
       const start = first + slot * span;
       if (start * BLOCK_SIZE >= this.#tree.size) return;
       if (!page.has(slot)) yield { type: 'zero', first: start, count: span };
       else if (level === 0) yield { type: 'data', first: start, count: 1 };
-      else yield* this.#walk(page.get(slot), level - 1, start, signal);
+      else yield* this.#walk(page.get(slot), level - 1, start, options);
+    }
+  }
+
+  async #loadOr(
+    reference: Reference,
+    level: number,
+    blocks: { readonly first: number; readonly count: number },
+    { signal, lost }: { readonly signal: AbortSignal | undefined; readonly lost: OnLost | undefined },
+  ): Promise<Page | undefined> {
+    try {
+      return await this.#store.load(reference, level, signal);
+    } catch (error) {
+      if (lost === undefined || signal?.aborted === true) throw error;
+      lost(blocks.first, blocks.count, error);
+      return undefined;
     }
   }
 }

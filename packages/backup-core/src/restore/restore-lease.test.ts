@@ -1,0 +1,43 @@
+import { setTimeout } from 'node:timers/promises';
+import { expect, it } from 'vitest';
+import { ownerState, processIdentity } from '../adapters/process-identity.ts';
+import { TestStorage } from '../repository/memory-storage.fixture.ts';
+import { withRestoreLease } from './restore-lease.ts';
+
+const owners = { self: processIdentity, state: ownerState };
+const POINT = '01ARZ3NDEKTSV4RRFFQ69G5FAV';
+
+const leases = (storage: TestStorage): string[] =>
+  [...storage.objects.keys()].filter((name) => name.startsWith('leases/'));
+
+it('the point is named in a lease while it is read, and not longer, however that ends', async () => {
+  const storage = new TestStorage();
+  const work = async (): Promise<string> => {
+    const [name = ''] = leases(storage);
+    expect(storage.objects.get(name)?.toString()).toMatch(/"restore".*01ARZ3NDEKTSV4RRFFQ69G5FAV/);
+    return Promise.resolve('done');
+  };
+  expect(await withRestoreLease(storage, owners, POINT, {}, work)).toBe('done');
+  const failing = withRestoreLease(storage, owners, POINT, {}, () => Promise.reject(new Error('no')));
+  await expect(failing).rejects.toThrow('no');
+  expect(leases(storage)).toEqual([]);
+});
+
+it('the work ends with the signal, and when the lease is lost', async () => {
+  const storage = new TestStorage();
+  const untilAborted = async (signal: AbortSignal): Promise<void> => {
+    await setTimeout(10_000, undefined, { signal }).catch(() => undefined);
+    signal.throwIfAborted();
+  };
+  const stop = new AbortController();
+  const stopped = withRestoreLease(storage, owners, POINT, { signal: stop.signal }, async (signal) => {
+    stop.abort(new Error('enough'));
+    await untilAborted(signal);
+  });
+  await expect(stopped).rejects.toThrow('enough');
+  const lost = withRestoreLease(storage, owners, POINT, { leaseMs: 600 }, async (signal) => {
+    for (const name of leases(storage)) storage.objects.delete(name);
+    await untilAborted(signal);
+  });
+  await expect(lost).rejects.toMatchObject({ code: 'ERR_BACKUP_REPOSITORY', reason: 'busy' });
+});
