@@ -16,7 +16,7 @@ export async function withRestoreLease<Result>(
   options: LeaseOptions,
   work: (signal: AbortSignal | undefined) => Promise<Result>,
 ): Promise<Result> {
-  let isHeld = false;
+  const lease = { isHeld: false };
   try {
     return await underLease(
       store.storage,
@@ -24,12 +24,12 @@ export async function withRestoreLease<Result>(
       { kind: 'restore', points: [point] },
       options,
       (_, signal) => {
-        isHeld = true;
+        lease.isHeld = true;
         return work(signal);
       },
     );
   } catch (error) {
-    if (isHeld || !(error instanceof RepositoryError) || error.reason !== 'denied') throw error;
+    if (lease.isHeld || !(error instanceof RepositoryError) || error.reason !== 'denied') throw error;
     return work(options.signal);
   }
 }

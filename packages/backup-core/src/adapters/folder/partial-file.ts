@@ -1,10 +1,10 @@
+import { createHash } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, link, lstat, open, rename, unlink } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { SinkError } from '../../words/errors.ts';
 import { shown } from '../../words/peer-names.ts';
 import { ownerState, processIdentity } from '../process-identity.ts';
-import { sha256 } from './durable.ts';
 import { errnoOf } from './failures.ts';
 import { withGuard } from './guard.ts';
 import { partialName, partialOwner } from './object-names.ts';
@@ -114,7 +114,8 @@ export class PartialFile {
 
 function namesOf(target: string): Names {
   const isLong = Buffer.byteLength(target) > MAX_NAME_BYTES;
-  const short = isLong ? `${target.slice(0, 32)}~${sha256(target).slice(0, 16)}` : target;
+  const digest = createHash('sha256').update(target).digest('hex').slice(0, 16);
+  const short = isLong ? `${target.slice(0, 32)}~${digest}` : target;
   return { target, partial: `.${short}.partial`, record: `.${short}.partial.owner` };
 }
 

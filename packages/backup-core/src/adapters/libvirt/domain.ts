@@ -247,7 +247,7 @@ export type LibvirtDomainHandle = Domain;
 /** @throws BackupUsageError for what is no domain, HypervisorError for one that libvirt names badly */
 export function hypervisorDomain(domain: LibvirtDomainHandle | HypervisorDomain): HypervisorDomain {
   if (typeof domain !== 'object' || (domain as object | null) === null)
-    throw new BackupUsageError('option', `the domain is ${String(domain)}, not a domain of libvirt-ts-rpc`);
+    throw new BackupUsageError('option', 'the domain is no domain of libvirt-ts-rpc');
   if ('beginBackup' in domain) return domain;
   if ('backupBegin' in domain) return new LibvirtDomain(domain);
   throw new BackupUsageError('option', 'the domain is not one of libvirt-ts-rpc');
