@@ -14,6 +14,8 @@ import { checkAudit } from './protect/audit-window.ts';
 import { forgetDomain, type ForgetOptions, type ForgetResult } from './protect/forget-domain.ts';
 import { type BackupResult, takeBackup, type TakeBackupOptions } from './protect/take-backup.ts';
 import type { EncryptionOptions, RepositoryKey } from './repository/key-envelope.ts';
+import type { KeepPolicy } from './repository/keep-policy.ts';
+import { prune, type PruneReport } from './repository/prune.ts';
 import type { OpenRepository } from './repository/open-repository.ts';
 import type { Point } from './repository/point.ts';
 import { hasPoint, listPoints, type PointListing } from './repository/points.ts';
@@ -65,6 +67,16 @@ export interface OpenRepositoryOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** For `BackupRepository.prune`. */
+export interface PruneRepositoryOptions {
+  /** Whose points; default: those of all domains, each domain by itself. */
+  readonly domain?: DomainSelector | undefined;
+  /** Only says what would be removed. */
+  readonly dryRun?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: OnProgress | undefined;
+}
+
 /** For `BackupRepository.restore`. */
 export interface RestoreOptions {
   readonly signal?: AbortSignal | undefined;
@@ -78,6 +90,10 @@ export type RestoreTarget = string | { readonly existing: string } | { readonly 
 export type DomainSelector = string | { readonly uuid: string };
 
 const anything: OptionCheck = { wanted: 'anything', accepts: () => true };
+const countOfPoints: OptionCheck = {
+  wanted: 'a whole number from 0 on',
+  accepts: (value) => value === 0 || positiveInteger.accepts(value),
+};
 const threads: OptionCheck = {
   wanted: 'a whole number from 0 to 64',
   accepts: (value) => value === 0 || (positiveInteger.accepts(value) && (value as number) <= 64),
@@ -108,6 +124,22 @@ const BACKUP_OPTIONS: OptionChecks<TakeBackupOptions> = {
   onProgress: someFunction,
 };
 const RESTORE_OPTIONS: OptionChecks<RestoreOptions> = { signal: abortSignal, onProgress: someFunction };
+const KEEP_POLICY: OptionChecks<KeepPolicy> = {
+  keepLast: countOfPoints,
+  keepHourly: countOfPoints,
+  keepDaily: countOfPoints,
+  keepWeekly: countOfPoints,
+  keepMonthly: countOfPoints,
+  keepYearly: countOfPoints,
+  minAgeMs: countOfPoints,
+  protected: { wanted: 'an array of ids of points', accepts: Array.isArray },
+};
+const PRUNE_OPTIONS: OptionChecks<PruneRepositoryOptions> = {
+  domain: anything,
+  dryRun: trueOrFalse,
+  signal: abortSignal,
+  onProgress: someFunction,
+};
 const FORGET_OPTIONS: OptionChecks<ForgetOptions> = {
   dryRun: trueOrFalse,
   all: trueOrFalse,
@@ -310,6 +342,23 @@ export class BackupRepository implements AsyncDisposable {
   ): Promise<ForgetResult> {
     checkOptions('forgetDomain', options, FORGET_OPTIONS);
     return forgetDomain(this.#repository, hypervisorDomain(domain), options);
+  }
+
+  /**
+   * Removes the points that a policy does not keep, and what no other point shares with them. Safe beside backups and
+   * restores; killed at any time it leaves a whole repository, and the next one goes on.
+   *
+   * @throws BackupUsageError, NotFoundError `domain`, RepositoryError (`busy`: another one runs), or the signal's reason
+   */
+  async prune(policy: KeepPolicy, options: PruneRepositoryOptions = {}): Promise<PruneReport> {
+    checkOptions('prune', policy, KEEP_POLICY);
+    checkOptions('prune', options, PRUNE_OPTIONS);
+    const { domain, ...rest } = options;
+    const { store, owners } = this.#repository;
+    const uuid = domain === undefined ? undefined : (await this.inspect(domain)).points[0]?.point.domain.uuid;
+    if (domain !== undefined && uuid === undefined)
+      throw new NotFoundError('domain', `${this.description} has no point of the domain`);
+    return prune(store, owners, { ...rest, policy, domain: uuid });
   }
 
   /** Ends the workers and lets go of the storage. */

@@ -86,9 +86,12 @@ export {
   BackupRepository,
   type DomainSelector,
   type OpenRepositoryOptions,
+  type PruneRepositoryOptions,
   type RestoreOptions,
   type RestoreTarget,
 } from './backup-repository.ts';
+export type { KeepPolicy, KeepReason } from './repository/keep-policy.ts';
+export type { KeptPoint, PruneReport } from './repository/prune.ts';
 export type { RestoreResult } from './restore/restore-disk.ts';
 export type { BadRange, SalvageReport } from './restore/salvage-disk.ts';
 export type { BackupMode, BackupResult, TakeBackupOptions } from './protect/take-backup.ts';

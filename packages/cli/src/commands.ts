@@ -33,6 +33,10 @@ export const commands: Readonly<Record<string, Entry>> = {
     summary: 'what a repository can restore, oldest first',
     load: async () => (await import('./commands/list-points.ts')).command,
   },
+  'prune-points': {
+    summary: 'removes the points that a policy does not keep',
+    load: async () => (await import('./commands/prune-points.ts')).command,
+  },
   'restore-disk': {
     summary: 'writes a disk as it was at a point in time',
     load: async () => (await import('./commands/restore-disk.ts')).command,

@@ -80,6 +80,20 @@ export function count(value: string, fallback: number, help: string): Option<num
   };
 }
 
+/** A whole number from 0 on, if it is given. */
+export function number(value: string, help: string): Option<number | undefined> {
+  return {
+    ...plain,
+    value,
+    help,
+    read([given], name) {
+      if (given === undefined) return undefined;
+      if (!/^[0-9]{1,9}$/.test(given)) throw new UsageError(`--${name} takes a whole number, not ${given}`);
+      return Number(given);
+    },
+  };
+}
+
 /** Words between commas, or the option several times. */
 export function list(value: string, help: string): Option<readonly string[] | undefined> {
   return {

@@ -1,0 +1,74 @@
+import { BackupRepository, type KeepPolicy, type PruneReport } from 'libvirt-ts-backup';
+import { type Command, defineCommand } from '../command-line/command.ts';
+import { flag, list, number, required } from '../command-line/option.ts';
+import { UsageError } from '../command-line/usage-error.ts';
+import { domainOptions } from './domain-options.ts';
+import { jsonOption } from './json-option.ts';
+import { keyOptions, readKey } from './repository-options.ts';
+
+const HOUR_MS = 3_600_000;
+
+export const command: Command = defineCommand({
+  positionals: {},
+  options: {
+    from: required('DIR', 'the repository'),
+    ...domainOptions,
+    'keep-last': number('N', 'keeps the N newest points of each domain'),
+    'keep-hourly': number('N', 'keeps the newest point of each of the last N hours that have one'),
+    'keep-daily': number('N', 'the same for days, in UTC'),
+    'keep-weekly': number('N', 'the same for weeks, which begin on Mondays'),
+    'keep-monthly': number('N', 'the same for months'),
+    'keep-yearly': number('N', 'the same for years'),
+    'min-age': number('HOURS', 'keeps every point that is younger'),
+    protect: list('ID,ID', 'keeps these points'),
+    yes: flag('does it; without it the plan is only shown'),
+    ...keyOptions,
+    json: jsonOption('{dryRun, keep, remove, removedPacks, rewrittenPacks, freedBytes, hindrances}'),
+    quiet: flag('no progress bar'),
+  },
+  about: [
+    'Removes the points that no rule keeps, and what no other point shares with them; of all domains unless one is named. The newest point of a domain always stays. Without any rule nothing is removed.',
+  ],
+  async run({ from, domain, uuid, yes, json, ...values }, { output, signal, startProgress }) {
+    const policy: KeepPolicy = {
+      keepLast: values['keep-last'],
+      keepHourly: values['keep-hourly'],
+      keepDaily: values['keep-daily'],
+      keepWeekly: values['keep-weekly'],
+      keepMonthly: values['keep-monthly'],
+      keepYearly: values['keep-yearly'],
+      minAgeMs: values['min-age'] === undefined ? undefined : values['min-age'] * HOUR_MS,
+      protected: values.protect,
+    };
+    if (domain !== undefined && uuid !== undefined)
+      throw new UsageError('--domain and --uuid name the same thing: give one of them');
+    const key = await readKey(values);
+    await using repository = await BackupRepository.open(from, { create: false, key, signal });
+    const progress = await startProgress();
+    let report: PruneReport;
+    try {
+      report = await repository.prune(policy, {
+        domain: uuid === undefined ? domain : { uuid },
+        dryRun: !yes,
+        signal,
+        onProgress: ({ phase, done, total }) => {
+          progress.update(phase, done, total);
+        },
+      });
+    } finally {
+      progress.stop();
+    }
+    for (const hindrance of report.hindrances) process.stderr.write(`note: ${hindrance}\n`);
+    await output.line(json ? JSON.stringify({ dryRun: !yes, ...report }) : text(report, !yes));
+  },
+});
+
+function text({ keep, remove, freedBytes }: PruneReport, dryRun: boolean): string {
+  return [
+    ...keep.map(({ id, reasons }) => `keep    ${id}  ${reasons.join(', ')}`),
+    ...remove.map((id) => `remove  ${id}`),
+    dryRun
+      ? `${remove.length} points and ${freedBytes} bytes would be removed (--yes does it)`
+      : `${remove.length} points and ${freedBytes} bytes removed`,
+  ].join('\n');
+}
