@@ -1,18 +1,7 @@
 import { NbdUsageError } from './errors.ts';
+import { checkedInteger, type HandshakeOptions } from './handshake/handshake-options.ts';
 import { MAX_STRING_BYTES } from './protocol/limits.ts';
-import type { SessionLimits } from './session.ts';
-
-/** For everything that dials. */
-export interface HandshakeOptions {
-  /** Gives up connecting; has no effect once the promise is settled. */
-  readonly signal?: AbortSignal;
-  /** For dialling and the whole handshake together. Default 10,000. */
-  readonly connectTimeoutMs?: number;
-  /** For the handshake once the server is reached, TLS included. Default: what `connectTimeoutMs` leaves. */
-  readonly handshakeTimeoutMs?: number;
-  /** Whether a URI may name files of certificates and keys. Default false. */
-  readonly allowLocalFiles?: boolean;
-}
+import type { SessionLimits } from './transmission/session.ts';
 
 /** For `listMetaContexts`. */
 export interface MetaContextOptions extends HandshakeOptions {
@@ -46,35 +35,19 @@ export interface PoolOptions extends ConnectOptions {
 }
 
 const DEFAULTS = {
-  connectTimeoutMs: 10_000,
   idleTimeoutMs: 60_000,
   closeTimeoutMs: 5_000,
   maxRequests: 16,
   maxBytes: 64 * 1024 * 1024,
 };
 
-/** The longest delay of a Node timer. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
-
 /** @throws NbdUsageError */
 export function checkedLimits(options: ConnectOptions): SessionLimits {
   return {
-    idleTimeoutMs: integer('idleTimeoutMs', options.idleTimeoutMs ?? DEFAULTS.idleTimeoutMs, 0),
-    closeTimeoutMs: integer('closeTimeoutMs', options.closeTimeoutMs ?? DEFAULTS.closeTimeoutMs),
-    maxRequests: integer('maxRequests', options.maxRequests ?? DEFAULTS.maxRequests),
-    maxBytes: integer('maxBytes', options.maxBytes ?? DEFAULTS.maxBytes),
-  };
-}
-
-/** @throws NbdUsageError */
-export function checkedTimeouts(options: HandshakeOptions): {
-  readonly connectTimeoutMs: number;
-  readonly handshakeTimeoutMs: number;
-} {
-  const connectTimeoutMs = integer('connectTimeoutMs', options.connectTimeoutMs ?? DEFAULTS.connectTimeoutMs);
-  return {
-    connectTimeoutMs,
-    handshakeTimeoutMs: integer('handshakeTimeoutMs', options.handshakeTimeoutMs ?? connectTimeoutMs),
+    idleTimeoutMs: checkedInteger('idleTimeoutMs', options.idleTimeoutMs ?? DEFAULTS.idleTimeoutMs, 0),
+    closeTimeoutMs: checkedInteger('closeTimeoutMs', options.closeTimeoutMs ?? DEFAULTS.closeTimeoutMs),
+    maxRequests: checkedInteger('maxRequests', options.maxRequests ?? DEFAULTS.maxRequests),
+    maxBytes: checkedInteger('maxBytes', options.maxBytes ?? DEFAULTS.maxBytes),
   };
 }
 
@@ -96,12 +69,5 @@ export function checkQuery(query: string): void {
 
 /** @throws NbdUsageError */
 export function checkConnections(connections: number): void {
-  integer('connections', connections);
-}
-
-function integer(name: string, value: number, least = 1): number {
-  const most = name.endsWith('Ms') ? MAX_TIMER_MS : Number.MAX_SAFE_INTEGER;
-  if (!Number.isSafeInteger(value) || value < least || value > most)
-    throw new NbdUsageError(`${name} is ${value}, not an integer from ${least} to ${most}`);
-  return value;
+  checkedInteger('connections', connections);
 }

@@ -4,20 +4,20 @@ import { type Destination, ReadCommand } from './commands/read-command.ts';
 import { type BlockStatus, StatusCommand } from './commands/status-command.ts';
 import { NbdCommandError, NbdUsageError } from './errors.ts';
 import { ExportFeatures } from './export-features.ts';
-import { eachExtent, type ExtentsOptions, iterateExtentBatches } from './extents.ts';
-import type { Negotiated } from './negotiate.ts';
-import type { BlockSize } from './option.ts';
+import { eachExtent, type ExtentsOptions, iterateExtentBatches } from './streams/extents.ts';
+import type { OpenedExport } from './handshake/open-export.ts';
+import type { BlockSize } from './handshake/option-messages.ts';
 import { NBD_CMD_FLAG, NBD_ERROR } from './protocol/constants.ts';
 import { MAX_COMPACT_LENGTH } from './protocol/limits.ts';
-import type { HeaderStyle } from './reply-parser.ts';
-import type { CloseInfo, ConnectionStatistics, Session } from './session.ts';
-import { readStream, type ReadStreamOptions } from './streams.ts';
+import type { HeaderStyle } from './protocol/header-style.ts';
+import type { CloseInfo, ConnectionStatistics, Session } from './transmission/session.ts';
+import { readStream, type ReadStreamOptions } from './streams/read-stream.ts';
 import {
   restoreStream,
   type RestoreStreamOptions,
   writeStream,
   type WriteStreamOptions,
-} from './write-streams.ts';
+} from './streams/write-streams.ts';
 import {
   cachePieces,
   type ChangeLimits,
@@ -27,7 +27,7 @@ import {
   writePieces,
   type WriteZeroesOptions,
   writeZeroesPieces,
-} from './writing.ts';
+} from './commands/changes.ts';
 
 /** A server need not be able to give more than this in one piece, which is what DF asks for. */
 const DF_ALWAYS_BYTES = 64 * 1024;
@@ -80,17 +80,17 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
   readonly #contexts: ReadonlyMap<number, string>;
 
   /** Use `connect`. */
-  constructor(session: Session, negotiated: Negotiated) {
+  constructor(session: Session, opened: OpenedExport) {
     super();
-    this.exportName = negotiated.exportName;
-    this.exportSize = negotiated.exportSize;
-    this.blockSize = negotiated.blockSize;
-    this.headerStyle = negotiated.style;
-    this.metaContexts = [...negotiated.contexts.values()];
+    this.exportName = opened.exportName;
+    this.exportSize = opened.exportSize;
+    this.blockSize = opened.blockSize;
+    this.headerStyle = opened.style;
+    this.metaContexts = [...opened.contexts.values()];
     this.closed = session.closed;
     this.#session = session;
-    this.transmissionFlags = negotiated.transmissionFlags;
-    this.#contexts = negotiated.contexts;
+    this.transmissionFlags = opened.transmissionFlags;
+    this.#contexts = opened.contexts;
   }
 
   /** Counters since the connection was opened; a copy. */

@@ -3,18 +3,18 @@ import type { Extent } from './commands/command.ts';
 import type { BlockStatus } from './commands/status-command.ts';
 import type { BlockStatusOptions, CommandOptions, NbdConnection, ReadOptions } from './connection.ts';
 import { ExportFeatures } from './export-features.ts';
-import type { ExtentsOptions } from './extents.ts';
-import type { BlockSize } from './option.ts';
-import type { HeaderStyle } from './reply-parser.ts';
-import type { CloseInfo, ConnectionStatistics } from './session.ts';
-import { readStream, type ReadStreamOptions } from './streams.ts';
+import type { ExtentsOptions } from './streams/extents.ts';
+import type { BlockSize } from './handshake/option-messages.ts';
+import type { HeaderStyle } from './protocol/header-style.ts';
+import type { CloseInfo, ConnectionStatistics } from './transmission/session.ts';
+import { readStream, type ReadStreamOptions } from './streams/read-stream.ts';
 import {
   restoreStream,
   type RestoreStreamOptions,
   writeStream,
   type WriteStreamOptions,
-} from './write-streams.ts';
-import type { ChangeOptions, WriteZeroesOptions } from './writing.ts';
+} from './streams/write-streams.ts';
+import type { ChangeOptions, WriteZeroesOptions } from './commands/changes.ts';
 
 /**
  * Several connections to one export as one: the same commands, each on the connection with the least under
