@@ -6,26 +6,26 @@ import type { SessionLimits } from './transmission/session.ts';
 /** For `listMetaContexts`. */
 export interface MetaContextOptions extends HandshakeOptions {
   /** What to look for: full names, or a namespace with its colon such as `qemu:`. Default: everything. */
-  readonly queries?: readonly string[];
+  readonly queries?: readonly string[] | undefined;
 }
 
 /** For `connect`. */
 export interface ConnectOptions extends HandshakeOptions {
   /** Metadata contexts to select, such as `base:allocation`. Ask only for what is needed. Default: none. */
-  readonly metaContexts?: readonly string[];
+  readonly metaContexts?: readonly string[] | undefined;
   /** Whether to ask for extended headers, which QEMU has since 8.2. Default true. */
-  readonly extendedHeaders?: boolean;
+  readonly extendedHeaders?: boolean | undefined;
   /**
    * Ends the connection if requests are under way and no byte arrives for so long; 0: never. Default 60,000.
    * It bounds silence; the `signal` of a command bounds that command.
    */
-  readonly idleTimeoutMs?: number;
+  readonly idleTimeoutMs?: number | undefined;
   /** For `close` to finish what is under way. Default 5,000. */
-  readonly closeTimeoutMs?: number;
+  readonly closeTimeoutMs?: number | undefined;
   /** Requests on the wire at once. Default 16, as many as QEMU works on. */
-  readonly maxRequests?: number;
+  readonly maxRequests?: number | undefined;
   /** Payload bytes on the wire at once. Default 64 MiB. */
-  readonly maxBytes?: number;
+  readonly maxBytes?: number | undefined;
 }
 
 /** For `connectPool`. */

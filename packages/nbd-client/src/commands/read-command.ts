@@ -36,14 +36,15 @@ export class ReadCommand extends Command<void> {
 
   override data(offset: number, length: number): Uint8Array | null {
     const at = this.#place(offset, length);
-    if (this.settled) return null;
+    if (!this.takes(this.#destination.buffer, this.length)) return null;
     const { buffer } = this.#destination;
     return length === buffer.length ? buffer : buffer.subarray(at, at + length);
   }
 
   override hole(offset: number, length: number): void {
     const at = this.#place(offset, length);
-    if (!this.settled) this.#destination.buffer.fill(0, at, at + length);
+    const { buffer } = this.#destination;
+    if (this.takes(buffer, this.length)) buffer.fill(0, at, at + length);
   }
 
   #place(offset: number, length: number): number {

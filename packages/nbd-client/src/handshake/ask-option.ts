@@ -41,7 +41,7 @@ export async function askOption(
   option: number,
   data?: Buffer,
 ): Promise<{ readonly payloads: readonly Buffer[]; readonly final: FinalReply }> {
-  transport.write(encodeOption(option, data));
+  transport.write([encodeOption(option, data)]);
   const payloads: Buffer[] = [];
   let total = 0;
   for (;;) {
@@ -90,12 +90,13 @@ export function leave({ transport, reader }: HandshakeIo): Promise<void> {
       target: () => Infinity,
       filled: () => undefined,
       receive: () => undefined,
+      flushed: () => undefined,
       ended: () => {
         clearTimeout(deadline);
         resolve();
       },
     };
-    transport.write(encodeOption(NBD_OPT.ABORT));
+    transport.write([encodeOption(NBD_OPT.ABORT)]);
     transport.end();
   });
 }

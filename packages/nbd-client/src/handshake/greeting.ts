@@ -41,6 +41,6 @@ export async function greet({ transport, reader }: HandshakeIo, tls: boolean): P
     throw new NbdTlsError('the server speaks no fixed newstyle negotiation, which TLS needs');
   const answer = Buffer.alloc(4);
   answer.writeUInt32BE((fixed ? NBD_FLAG_C_FIXED_NEWSTYLE : 0) | (noZeroes ? NBD_FLAG_C_NO_ZEROES : 0), 0);
-  transport.write(answer);
+  transport.write([answer]);
   return { kind: fixed ? 'fixed-newstyle' : 'newstyle', noZeroes };
 }

@@ -42,6 +42,10 @@ export class HandshakeReader implements Receiver {
     throw new Error('unreachable: no target was given');
   }
 
+  flushed(): void {
+    // Options are few and small, and their memory is our own.
+  }
+
   receive(chunk: Uint8Array): void {
     if (this.#buffered.length > 4 * MAX_OPTION_REPLY_BYTES)
       throw new NbdProtocolError('more bytes than were asked for', 'Fixed newstyle negotiation');

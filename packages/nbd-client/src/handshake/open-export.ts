@@ -87,7 +87,7 @@ async function openByName(
   request: ExportRequest,
   agreed: Agreed,
 ): Promise<OpenedExport> {
-  transport.write(encodeOption(NBD_OPT.EXPORT_NAME, Buffer.from(request.exportName)));
+  transport.write([encodeOption(NBD_OPT.EXPORT_NAME, Buffer.from(request.exportName))]);
   const bytes = await reader.read(EXPORT_NAME_REPLY_BYTES).catch((error: unknown) => {
     // An abort and a timeout are no answer of the server's.
     if (!(error instanceof NbdConnectError)) throw error;

@@ -1,20 +1,46 @@
+import {
+  isOffset,
+  isSignal,
+  type OptionChecks,
+  optionsProblem,
+  type RangeLimits,
+  rangeProblem,
+  refuse,
+  shown,
+} from '../arguments.ts';
 import type { Extent } from '../commands/command.ts';
 import type { BlockStatus } from '../commands/status-command.ts';
-import { NbdProtocolError } from '../errors.ts';
+import { NbdProtocolError, NbdUsageError } from '../errors.ts';
+import type { HeaderStyle } from '../protocol/header-style.ts';
+import { maxLength } from '../protocol/limits.ts';
 
 /** For `extents`. */
 export interface ExtentsOptions {
   /** First byte; default 0. */
-  readonly start?: number;
+  readonly start?: number | undefined;
   /** One behind the last byte; default: the size of the export. */
-  readonly end?: number;
-  readonly signal?: AbortSignal;
+  readonly end?: number | undefined;
+  /** Ends the walk with its reason. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Extents that are wanted in one reply: a few pages of memory that is free again before it counts as old. */
 const EXTENTS_WANTED = 8192;
 
-/** What the iteration asks: BLOCK_STATUS of a range that the server may answer in part. */
+/** What the walk needs of a connection or pool. */
+export interface StatusEnd extends RangeLimits {
+  readonly metaContexts: readonly string[];
+  readonly headerStyle: HeaderStyle;
+  /** BLOCK_STATUS of a range that the server may answer in part. */
+  blockStatus(offset: number, length: number, options: StatusOptions): Promise<BlockStatus>;
+}
+
+interface StatusOptions {
+  readonly contexts: readonly string[];
+  readonly signal: AbortSignal | undefined;
+}
+
+/** What the iteration asks. */
 export type AskStatus = (offset: number, length: number) => Promise<BlockStatus>;
 
 /** What is walked, in bytes. */
@@ -25,6 +51,32 @@ export interface ExtentsRange {
   readonly windowBytes: number;
   /** Where a request may start: multiples of the minimum block size. */
   readonly alignment: number;
+}
+
+const OPTIONS: OptionChecks = { start: isOffset, end: isOffset, signal: isSignal };
+
+/** The extents of a selected context, as many at a time as one reply brings. @throws NbdUsageError */
+export function extentBatches(
+  nbd: StatusEnd,
+  context: string,
+  options: ExtentsOptions,
+): AsyncGenerator<readonly Extent[], void, undefined> {
+  refuse(optionsProblem('extents', options, OPTIONS));
+  const { start = 0, end = nbd.exportSize, signal } = options;
+  if (!nbd.metaContexts.includes(context)) throw notSelected(context);
+  refuse(rangeProblem(nbd, start, end - start));
+  const command = { contexts: [context], signal };
+  return iterateExtentBatches((offset, length) => nbd.blockStatus(offset, length, command), context, {
+    start,
+    end,
+    windowBytes: maxLength(nbd.headerStyle),
+    alignment: nbd.blockSize.minimum,
+  });
+}
+
+/** The error for a context that was not asked for, or that the server does not have. */
+export function notSelected(context: unknown): NbdUsageError {
+  return new NbdUsageError(`the metadata context ${shown(context)} was not selected`);
 }
 
 /**

@@ -1,23 +1,30 @@
 import { Readable } from 'node:stream';
+import {
+  isBoolean,
+  isOffset,
+  isSignal,
+  type OptionChecks,
+  optionsProblem,
+  type RangeLimits,
+  rangeProblem,
+  refuse,
+} from '../arguments.ts';
 import type { ChangeOptions, WriteZeroesOptions } from '../commands/changes.ts';
-import { NbdUsageError } from '../errors.ts';
 
 /** For `createReadStream`. */
 export interface ReadStreamOptions {
   /** First byte; default 0. */
-  readonly start?: number;
+  readonly start?: number | undefined;
   /** One behind the last byte; default: the size of the export. */
-  readonly end?: number;
+  readonly end?: number | undefined;
   /** As in `ReadOptions`: for a range known to hold data. */
-  readonly df?: boolean;
+  readonly df?: boolean | undefined;
   /** Destroys the stream. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What the streams need of a connection or pool. */
-export interface StreamEnd {
-  readonly exportSize: number;
-  readonly blockSize: { readonly minimum: number };
+export interface StreamEnd extends RangeLimits {
   readonly canFlush: boolean;
   readonly canZero: boolean;
   read(offset: number, length: number, options: { df: boolean; signal: AbortSignal }): Promise<Buffer>;
@@ -26,18 +33,17 @@ export interface StreamEnd {
   flush(): Promise<void>;
 }
 
+const OPTIONS: OptionChecks = { start: isOffset, end: isOffset, df: isBoolean, signal: isSignal };
+
 const REQUEST_BYTES = 512 * 1024;
 /** Requests ahead of the consumer: with REQUEST_BYTES the bound on memory. */
 const IN_FLIGHT = 8;
 
 /** The bytes of a range, read ahead within a bound. @throws NbdUsageError if the range is not in the export */
 export function readStream(nbd: StreamEnd, options: ReadStreamOptions): Readable {
+  refuse(optionsProblem('createReadStream', options, OPTIONS));
   const { start = 0, end = nbd.exportSize, df = false, signal } = options;
-  const minimum = nbd.blockSize.minimum;
-  if (!Number.isSafeInteger(start) || start < 0 || !(end >= start) || end > nbd.exportSize)
-    throw new NbdUsageError(`${start} to ${end} is no range of an export of ${nbd.exportSize} bytes`);
-  if (start % minimum !== 0 || end % minimum !== 0)
-    throw new NbdUsageError(`${start} to ${end} are no multiples of the block size ${minimum}`);
+  refuse(rangeProblem(nbd, start, end - start));
   return new ReadAhead(nbd, { start, end, df }, signal);
 }
 

@@ -1,27 +1,41 @@
 import { Writable } from 'node:stream';
+import {
+  bytesProblem,
+  isBoolean,
+  isOffset,
+  isSignal,
+  type OptionChecks,
+  optionsProblem,
+  rangeProblem,
+  refuse,
+  shown,
+} from '../arguments.ts';
 import { NbdUsageError } from '../errors.ts';
 import type { StreamEnd } from './read-stream.ts';
 
 /** For `createWriteStream`. */
 export interface WriteStreamOptions {
   /** Where the first byte goes; default 0. */
-  readonly start?: number;
+  readonly start?: number | undefined;
   /** Destroys the stream. What is under way may still be carried out. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** For `createRestoreStream`. */
 export interface RestoreStreamOptions {
   /** Keeps zeroes allocated (NBD_CMD_FLAG_NO_HOLE), where the server knows the command at all. */
-  readonly noHole?: boolean;
+  readonly noHole?: boolean | undefined;
   /** Destroys the stream. What is under way may still be carried out. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A piece of an export to restore: bytes, or a range that has to read as zeroes. */
 export type RestoreChunk =
   | { readonly type: 'data'; readonly offset: number; readonly bytes: Uint8Array }
   | { readonly type: 'zero'; readonly offset: number; readonly length: number };
+
+const WRITE_OPTIONS: OptionChecks = { start: isOffset, signal: isSignal };
+const RESTORE_OPTIONS: OptionChecks = { noHole: isBoolean, signal: isSignal };
 
 /** Bytes on the way to the server before the source has to wait. */
 const WINDOW_BYTES = 8 * 1024 * 1024;
@@ -31,9 +45,10 @@ const WINDOW_CHANGES = 32;
 const ZEROES = Buffer.alloc(512 * 1024);
 
 /** Writes what comes, one behind the other, and flushes at the end where the server can. */
-export function writeStream(nbd: StreamEnd, { start = 0, signal }: WriteStreamOptions): Writable {
-  if (!Number.isSafeInteger(start) || start < 0 || start > nbd.exportSize)
-    throw new NbdUsageError(`${start} is not within the export of ${nbd.exportSize} bytes`);
+export function writeStream(nbd: StreamEnd, options: WriteStreamOptions): Writable {
+  refuse(optionsProblem('createWriteStream', options, WRITE_OPTIONS));
+  const { start = 0, signal } = options;
+  refuse(rangeProblem(nbd, start, 0));
   let offset = start;
   const window = new ChangeWindow();
   return new Writable({
@@ -52,14 +67,18 @@ export function writeStream(nbd: StreamEnd, { start = 0, signal }: WriteStreamOp
 }
 
 /** Writes chunks where they belong, in any order of offsets, and flushes at the end where the server can. */
-export function restoreStream(nbd: StreamEnd, { noHole = false, signal }: RestoreStreamOptions): Writable {
+export function restoreStream(nbd: StreamEnd, options: RestoreStreamOptions): Writable {
+  refuse(optionsProblem('createRestoreStream', options, RESTORE_OPTIONS));
+  const { noHole = false, signal } = options;
   const window = new ChangeWindow();
   return new Writable({
     ...(signal && { signal }),
     objectMode: true,
     highWaterMark: 1,
     write(chunk: RestoreChunk, _encoding, callback) {
-      if (chunk.type === 'data')
+      const problem = chunkProblem(nbd, chunk);
+      if (problem !== undefined) callback(problem);
+      else if (chunk.type === 'data')
         window.add(chunk.bytes.length, () => nbd.write(chunk.offset, chunk.bytes), callback);
       else window.add(0, () => zeroes(nbd, chunk, noHole), callback);
     },
@@ -67,6 +86,18 @@ export function restoreStream(nbd: StreamEnd, { noHole = false, signal }: Restor
       window.finish(nbd, callback);
     },
   });
+}
+
+/** What is wrong with a chunk, before any of its range is cut into requests. */
+function chunkProblem(nbd: StreamEnd, chunk: unknown): NbdUsageError | undefined {
+  const { type, offset, bytes, length } = { ...(chunk as Partial<Record<string, unknown>>) };
+  if (type === 'zero') return rangeProblem(nbd, offset, length);
+  if (type !== 'data')
+    return new NbdUsageError(`a chunk to restore is of type data or zero, not ${shown(type)}`);
+  return (
+    bytesProblem('the bytes of a chunk to restore', bytes) ??
+    rangeProblem(nbd, offset, (bytes as Uint8Array).length)
+  );
 }
 
 async function zeroes(

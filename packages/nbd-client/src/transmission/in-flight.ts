@@ -51,11 +51,15 @@ export class InFlight {
     return true;
   }
 
-  /** The next command that fits into the window, now counted as sent, with its cookie set. */
-  take(): (Command & { cookie: number }) | undefined {
+  /** The next command that fits into the window. */
+  get next(): Command | undefined {
     const command = this.#waiting[0];
-    if (command === undefined || !this.#fits(command)) return undefined;
-    this.#waiting.shift();
+    return command !== undefined && this.#fits(command) ? command : undefined;
+  }
+
+  /** Takes `next`, now counted as sent, with its cookie set. */
+  take(command: Command): Command & { cookie: number } {
+    this.withdraw(command);
     while (this.#sent.has(this.#nextCookie)) this.#nextCookie = (this.#nextCookie + 1) >>> 0;
     const cookie = this.#nextCookie;
     this.#nextCookie = (cookie + 1) >>> 0;

@@ -95,8 +95,9 @@ export class ReplyParser {
   target(): Uint8Array | number {
     const step = this.#step;
     if (step.kind === 'data') {
-      const direct = step.direct && step.target !== null && step.length - step.at >= DIRECT_MIN_BYTES;
-      return direct ? step.target.subarray(step.at) : Infinity;
+      const { target, length, at, direct, chunk } = step;
+      const isDirect = direct && target !== null && length - at >= DIRECT_MIN_BYTES;
+      return isDirect && chunk.command.takes(target, length) ? target.subarray(at) : Infinity;
     }
     if (step.kind === 'header' && this.#commands.expectsContent) return this.#contentAt - this.#have;
     return step.kind === 'data-offset' ? this.#need - this.#have : Infinity;
@@ -115,7 +116,7 @@ export class ReplyParser {
       const left = chunk.length - at;
       if (step.kind === 'data') {
         const count = Math.min(step.length - step.at, left);
-        if (step.target !== null && !step.chunk.command.settled)
+        if (step.target !== null && step.chunk.command.takes(step.target, step.length))
           step.target.set(count === chunk.length ? chunk : chunk.subarray(at, at + count), step.at);
         at += count;
         this.#advance(step, count);

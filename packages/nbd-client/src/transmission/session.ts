@@ -141,6 +141,10 @@ export class Session implements Receiver {
     this.#parser.receive(chunk);
   }
 
+  flushed(): void {
+    if (this.#inFlight.next !== undefined) this.#scheduleSend();
+  }
+
   ended(error: Error | undefined): void {
     const state = this.#state;
     if (state.kind === 'closed') return;
@@ -194,7 +198,8 @@ export class Session implements Receiver {
     if (this.#state.kind === 'closed') return;
     const headers: Buffer[] = [];
     const pieces: Uint8Array[] = [];
-    for (let command = this.#inFlight.take(); command !== undefined; command = this.#inFlight.take()) {
+    for (let next = this.#nextToSend(); next !== undefined; next = this.#nextToSend()) {
+      const command = this.#inFlight.take(next);
       headers.push(encodeRequest(this.#style, command, this.#inFlight.cookieHigh, command.cookie));
       if (command.payload !== null) pieces.push(Buffer.concat(headers.splice(0)), command.payload);
       this.#statistics.requests++;
@@ -203,8 +208,24 @@ export class Session implements Receiver {
     }
     if (headers.length > 0) pieces.push(Buffer.concat(headers));
     if (pieces.length === 0) return;
-    this.#transport.write(...pieces);
+    this.#transport.write(pieces);
     this.#watchIdle();
+  }
+
+  /**
+   * The next command that fits into the window. One that carries bytes waits until what was written has left: a socket
+   * keeps what it cannot send and looks at its length only then, when its memory may have been given away.
+   */
+  #nextToSend(): Command | undefined {
+    for (;;) {
+      const command = this.#inFlight.next;
+      if (command === undefined || (command.payload !== null && this.#transport.isClogged)) return undefined;
+      const { obstacle } = command;
+      if (obstacle === undefined) return command;
+      this.#inFlight.withdraw(command);
+      command.fail(obstacle);
+      this.#sayGoodbyeWhenIdle();
+    }
   }
 
   /** Without progress on what is under way the server counts as gone. */
@@ -247,7 +268,7 @@ export class Session implements Receiver {
     if (this.#state.kind !== 'closing' || this.#inFlight.size > 0) return;
     this.#state = { ...this.#state, kind: 'leaving' };
     const disconnect = { type: NBD_CMD.DISC, flags: 0, offset: 0, length: 0 };
-    this.#transport.write(encodeRequest(this.#style, disconnect, this.#inFlight.cookieHigh, 0));
+    this.#transport.write([encodeRequest(this.#style, disconnect, this.#inFlight.cookieHigh, 0)]);
     this.#transport.end();
   }
 }

@@ -92,11 +92,22 @@ abstract class SocketTransport implements Transport {
     return this.socket.bytesWritten;
   }
 
-  write(...pieces: readonly Uint8Array[]): void {
-    if (pieces.length > 1) this.socket.cork();
-    for (const piece of pieces) this.socket.write(piece);
-    if (pieces.length > 1) this.socket.uncork();
+  get isClogged(): boolean {
+    return this.socket.writableLength > 0;
   }
+
+  write(pieces: readonly Uint8Array[]): void {
+    const last = pieces.length - 1;
+    if (last > 0) this.socket.cork();
+    for (const [index, piece] of pieces.entries())
+      if (index < last) this.socket.write(piece);
+      else this.socket.write(piece, this.#flushed);
+    if (last > 0) this.socket.uncork();
+  }
+
+  readonly #flushed = (error?: Error | null): void => {
+    if (!error && !this.isClogged) this.receiver.flushed();
+  };
 
   end(): void {
     this.socket.end();

@@ -11,15 +11,15 @@ export interface X509Options {
   /** Tells it from the other kinds. */
   readonly type: 'x509';
   /** PEM. Default: the certificate authorities that Node trusts. */
-  readonly ca?: string | Buffer;
+  readonly ca?: string | Buffer | undefined;
   /** PEM; both or neither: for a server that wants to know its clients. */
-  readonly cert?: string | Buffer;
+  readonly cert?: string | Buffer | undefined;
   /** PEM; the key of `cert`. */
-  readonly key?: string | Buffer;
+  readonly key?: string | Buffer | undefined;
   /** The name in the server's certificate. Default: the host; required for a unix socket. */
-  readonly hostname?: string;
+  readonly hostname?: string | undefined;
   /** false: accepts any certificate, and with it anybody in between. */
-  readonly verifyPeer?: boolean;
+  readonly verifyPeer?: boolean | undefined;
 }
 
 /** A key that both sides know. */
@@ -37,13 +37,13 @@ export interface TlsFiles {
   /** Tells it from the other kinds. */
   readonly type: 'files';
   /** Folder with ca-cert.pem, and client-cert.pem and client-key.pem if the server asks for them. */
-  readonly certificates?: string;
+  readonly certificates?: string | undefined;
   /** Lines of `identity:key in hexadecimal`. */
-  readonly pskFile?: string;
+  readonly pskFile?: string | undefined;
   /** Which of the keys in `pskFile`; default: the first. */
-  readonly identity?: string;
+  readonly identity?: string | undefined;
   /** As in `X509Options`. */
-  readonly hostname?: string;
+  readonly hostname?: string | undefined;
   /** As in `X509Options`. */
   readonly verifyPeer: boolean;
 }

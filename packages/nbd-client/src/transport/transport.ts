@@ -9,6 +9,8 @@ export interface Receiver {
   filled(count: number): void;
   /** Bytes that are borrowed for the call. */
   receive(chunk: Buffer): void;
+  /** All that was written has been taken by the kernel. */
+  flushed(): void;
   /** The transport has ended, by an error or by the peer. Called once, last. */
   ended(error: Error | undefined): void;
 }
@@ -19,8 +21,10 @@ export interface Transport {
   receiver: Receiver;
   readonly bytesRead: number;
   readonly bytesWritten: number;
+  /** Whether something that was written has not been taken yet: `flushed` follows. */
+  readonly isClogged: boolean;
   /** Sends pieces as one. They are borrowed until they are on the wire. */
-  write(...pieces: readonly Uint8Array[]): void;
+  write(pieces: readonly Uint8Array[]): void;
   /** Encrypts what follows. @throws NbdTlsError if that fails; the connection is gone then */
   startTls(): Promise<void>;
   /** Says goodbye after what was written. */
