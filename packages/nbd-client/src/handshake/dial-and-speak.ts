@@ -1,3 +1,4 @@
+import { onAbort } from '../abort-listeners.ts';
 import { traceConnect } from '../diagnostics.ts';
 import { dial } from '../transport/dial.ts';
 import { formatAddress } from '../transport/address.ts';
@@ -34,7 +35,8 @@ async function dialled<T>(endpoint: Endpoint, options: HandshakeOptions, speak: 
   const deadline = new Deadline(options.signal);
   deadline.set(connectTimeoutMs, `no NBD handshake with ${where} within ${connectTimeoutMs} ms`);
   try {
-    const tls = await tlsOf(endpoint, options.allowLocalFiles ?? false);
+    // A file may be a pipe or lie on a network.
+    const tls = await beforeAbort(tlsOf(endpoint, options.allowLocalFiles ?? false), deadline.signal);
     const reader = new HandshakeReader();
     const transport = await dial(endpoint.address, reader, { tls, signal: deadline.signal });
     deadline.set(handshakeTimeoutMs, `no NBD handshake with ${where} within ${handshakeTimeoutMs} ms`);
@@ -44,25 +46,51 @@ async function dialled<T>(endpoint: Endpoint, options: HandshakeOptions, speak: 
   }
 }
 
-/** One signal for what the caller wants and what takes too long; the first one counts. */
+/**
+ * One signal for what the caller wants and what takes too long; the first one counts. Not `AbortSignal.any`: in
+ * Node 20 each leaves something in a signal that lives for long.
+ */
 class Deadline {
-  readonly signal: AbortSignal;
-  readonly #late = new AbortController();
+  readonly #controller = new AbortController();
   readonly #timers: NodeJS.Timeout[] = [];
+  readonly #unlisten: (() => void) | undefined;
 
   constructor(signal: AbortSignal | undefined) {
-    this.signal = signal === undefined ? this.#late.signal : AbortSignal.any([this.#late.signal, signal]);
+    if (signal === undefined) return;
+    this.#unlisten = onAbort(signal, () => {
+      this.#controller.abort(signal.reason);
+    });
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
   }
 
   set(timeoutMs: number, message: string): void {
     const late = (): void => {
-      this.#late.abort(new NbdConnectError(message));
+      this.#controller.abort(new NbdConnectError(message));
     };
     this.#timers.push(setTimeout(late, timeoutMs));
   }
 
   clear(): void {
     for (const timer of this.#timers) clearTimeout(timer);
+    this.#unlisten?.();
+  }
+}
+
+/** What the promise brings, unless the signal comes first. */
+async function beforeAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  let unlisten: (() => void) | undefined;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    unlisten = onAbort(signal, () => {
+      reject(signal.reason as Error);
+    });
+  });
+  try {
+    return await Promise.race([aborted, promise]);
+  } finally {
+    unlisten?.();
   }
 }
 

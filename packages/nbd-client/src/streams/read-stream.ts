@@ -9,6 +9,7 @@ import {
   rangeProblem,
   refuse,
 } from '../arguments.ts';
+import { destroyOnAbort } from './destroy-on-abort.ts';
 import type { ChangeOptions, WriteZeroesOptions } from '../commands/changes.ts';
 
 /** For `createReadStream`. */
@@ -19,7 +20,7 @@ export interface ReadStreamOptions {
   readonly end?: number | undefined;
   /** As in `ReadOptions`: for a range known to hold data. */
   readonly df?: boolean | undefined;
-  /** Destroys the stream. */
+  /** Destroys the stream with its reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -44,7 +45,7 @@ export function readStream(nbd: StreamEnd, options: ReadStreamOptions): Readable
   refuse(optionsProblem('createReadStream', options, OPTIONS));
   const { start = 0, end = nbd.exportSize, df = false, signal } = options;
   refuse(rangeProblem(nbd, start, end - start));
-  return new ReadAhead(nbd, { start, end, df }, signal);
+  return destroyOnAbort(new ReadAhead(nbd, { start, end, df }), signal);
 }
 
 class ReadAhead extends Readable {
@@ -57,12 +58,8 @@ class ReadAhead extends Readable {
   #next: number;
   #isPushing = false;
 
-  constructor(
-    nbd: StreamEnd,
-    range: { readonly start: number; readonly end: number; readonly df: boolean },
-    signal: AbortSignal | undefined,
-  ) {
-    super({ highWaterMark: REQUEST_BYTES, ...(signal && { signal }) });
+  constructor(nbd: StreamEnd, range: { readonly start: number; readonly end: number; readonly df: boolean }) {
+    super({ highWaterMark: REQUEST_BYTES });
     this.#nbd = nbd;
     this.#next = range.start;
     this.#end = range.end;

@@ -11,13 +11,14 @@ import {
   shown,
 } from '../arguments.ts';
 import { NbdUsageError } from '../errors.ts';
+import { destroyOnAbort } from './destroy-on-abort.ts';
 import type { StreamEnd } from './read-stream.ts';
 
 /** For `createWriteStream`. */
 export interface WriteStreamOptions {
   /** Where the first byte goes; default 0. */
   readonly start?: number | undefined;
-  /** Destroys the stream. What is under way may still be carried out. */
+  /** Destroys the stream with its reason. What is under way may still be carried out. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -25,7 +26,7 @@ export interface WriteStreamOptions {
 export interface RestoreStreamOptions {
   /** Keeps zeroes allocated (NBD_CMD_FLAG_NO_HOLE), where the server knows the command at all. */
   readonly noHole?: boolean | undefined;
-  /** Destroys the stream. What is under way may still be carried out. */
+  /** Destroys the stream with its reason. What is under way may still be carried out. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -51,8 +52,7 @@ export function writeStream(nbd: StreamEnd, options: WriteStreamOptions): Writab
   refuse(rangeProblem(nbd, start, 0));
   let offset = start;
   const window = new ChangeWindow();
-  return new Writable({
-    ...(signal && { signal }),
+  const stream = new Writable({
     highWaterMark: WINDOW_BYTES,
     decodeStrings: true,
     write(chunk: Buffer, _encoding, callback) {
@@ -64,6 +64,7 @@ export function writeStream(nbd: StreamEnd, options: WriteStreamOptions): Writab
       window.finish(nbd, callback);
     },
   });
+  return destroyOnAbort(stream, signal);
 }
 
 /** Writes chunks where they belong, in any order of offsets, and flushes at the end where the server can. */
@@ -71,8 +72,7 @@ export function restoreStream(nbd: StreamEnd, options: RestoreStreamOptions): Wr
   refuse(optionsProblem('createRestoreStream', options, RESTORE_OPTIONS));
   const { noHole = false, signal } = options;
   const window = new ChangeWindow();
-  return new Writable({
-    ...(signal && { signal }),
+  const stream = new Writable({
     objectMode: true,
     highWaterMark: 1,
     write(chunk: RestoreChunk, _encoding, callback) {
@@ -86,6 +86,7 @@ export function restoreStream(nbd: StreamEnd, options: RestoreStreamOptions): Wr
       window.finish(nbd, callback);
     },
   });
+  return destroyOnAbort(stream, signal);
 }
 
 /** What is wrong with a chunk, before any of its range is cut into requests. */

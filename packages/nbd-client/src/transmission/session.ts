@@ -1,4 +1,4 @@
-import { AbortListeners } from '../abort-listeners.ts';
+import { onAbort } from '../abort-listeners.ts';
 import type { Command } from '../commands/command.ts';
 import { isTracingCommands, tellClosed, traceCommand } from '../diagnostics.ts';
 import { NbdConnectError, NbdConnectionClosedError, NbdProtocolError } from '../errors.ts';
@@ -67,11 +67,6 @@ export class Session implements Receiver {
   readonly #parser: ReplyParser;
   readonly #statistics = { requests: 0, readBytesRequested: 0, writtenBytes: 0 };
   readonly #id = ++sessions;
-  readonly #aborts = new AbortListeners<Command>((command, reason) => {
-    this.#inFlight.withdraw(command);
-    command.fail(reason);
-    this.#sayGoodbyeWhenIdle();
-  });
   #state: State = { kind: 'open' };
   #resolveClosed!: (info: CloseInfo) => void;
   #destroyed: CloseInfo | undefined;
@@ -177,11 +172,12 @@ export class Session implements Receiver {
   }
 
   #failOnAbort(command: Command, signal: AbortSignal): void {
-    this.#aborts.add(signal, command);
-    const settled = (): void => {
-      this.#aborts.delete(signal, command);
-    };
-    command.promise.then(settled, settled);
+    const unlisten = onAbort(signal, () => {
+      this.#inFlight.withdraw(command);
+      command.fail(signal.reason);
+      this.#sayGoodbyeWhenIdle();
+    });
+    command.promise.then(unlisten, unlisten);
   }
 
   /** Requests issued in one turn leave in one write. */
