@@ -32,7 +32,27 @@ export interface ConnectOptions extends HandshakeOptions {
 export interface PoolOptions extends ConnectOptions {
   /** How many, if the server allows more than one. */
   readonly connections: number;
+  /** Opens another connection in the place of one that has ended. Default: the pool gets smaller. */
+  readonly reconnect?: ReconnectOptions | undefined;
 }
+
+/** For the option `reconnect` of `connectPool`. */
+export interface ReconnectOptions {
+  /**
+   * Attempts in a row before the place of a connection stays empty. One that ends sooner than `maxDelayMs` after it
+   * was opened counts as another failed attempt. Default 5.
+   */
+  readonly attempts?: number | undefined;
+  /** Before the first attempt; each one that follows waits twice as long. Default 100. */
+  readonly firstDelayMs?: number | undefined;
+  /** The longest wait before an attempt. Default 5,000. */
+  readonly maxDelayMs?: number | undefined;
+}
+
+/** `ReconnectOptions` with nothing left out. */
+export type ReconnectPlan = { readonly [Key in keyof ReconnectOptions]-?: number };
+
+const RECONNECT_DEFAULTS = { attempts: 5, firstDelayMs: 100, maxDelayMs: 5_000 };
 
 const DEFAULTS = {
   idleTimeoutMs: 60_000,
@@ -70,4 +90,14 @@ export function checkQuery(query: string): void {
 /** @throws NbdUsageError */
 export function checkConnections(connections: number): void {
   checkedInteger('connections', connections);
+}
+
+/** @throws NbdUsageError */
+export function checkedReconnect(options: ReconnectOptions): ReconnectPlan {
+  const { attempts, firstDelayMs, maxDelayMs } = RECONNECT_DEFAULTS;
+  return {
+    attempts: checkedInteger('reconnect.attempts', options.attempts ?? attempts),
+    firstDelayMs: checkedInteger('reconnect.firstDelayMs', options.firstDelayMs ?? firstDelayMs),
+    maxDelayMs: checkedInteger('reconnect.maxDelayMs', options.maxDelayMs ?? maxDelayMs),
+  };
 }

@@ -1,12 +1,14 @@
 import {
   checkConnections,
   checkContextNames,
+  checkedReconnect,
   checkedLimits,
   checkQuery,
   type ConnectOptions,
   type MetaContextOptions,
   type PoolOptions,
 } from './connect-options.ts';
+import { NbdConnectError } from './errors.ts';
 import type { HandshakeOptions } from './handshake/handshake-options.ts';
 import { NbdConnection } from './connection.ts';
 import type { Endpoint } from './transport/endpoint.ts';
@@ -53,18 +55,46 @@ export async function connect(
  * @throws as `connect`
  */
 export async function connectPool(target: string | Endpoint, options: PoolOptions): Promise<NbdPool> {
-  const { connections, ...common } = options;
+  const { connections, reconnect, ...common } = options;
   checkConnections(connections);
+  const plan = reconnect && checkedReconnect(reconnect);
   const first = await connect(target, common);
   const further = first.canMultiConn ? connections - 1 : 0;
-  const attempts = Array.from({ length: further }, () => connect(target, { ...common, metaContexts: [] }));
+  const attempts = Array.from({ length: further }, () => connectLike(first, target, common));
   const outcomes = await Promise.allSettled(attempts);
   const others = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
-  const pool = new NbdPool(first, others);
+  // The signal of `connectPool` has no say any more when a connection is opened again.
+  const open = (signal: AbortSignal): Promise<NbdConnection> =>
+    connectLike(first, target, { ...common, signal });
+  const pool = new NbdPool([first, ...others], plan && { plan, open });
   const failure = outcomes.find((outcome) => outcome.status === 'rejected');
   if (failure === undefined) return pool;
   await pool.close();
   throw failure.reason;
+}
+
+/** A connection that stands for another one. @throws as `connect`; NbdConnectError if the export is not the same */
+async function connectLike(
+  model: NbdConnection,
+  target: string | Endpoint,
+  options: ConnectOptions,
+): Promise<NbdConnection> {
+  const connection = await connect(target, options);
+  if (factsOf(connection) === factsOf(model)) return connection;
+  await connection.close();
+  throw new NbdConnectError('the server offers another export than before, or other features of it');
+}
+
+function factsOf({
+  exportSize,
+  transmissionFlags,
+  headerStyle,
+  blockSize,
+  metaContexts,
+}: NbdConnection): string {
+  const { minimum, preferred, maximum } = blockSize;
+  const facts = [exportSize, transmissionFlags, headerStyle, minimum, preferred, maximum];
+  return JSON.stringify([facts, [...metaContexts].sort()]);
 }
 
 /** The exports of a server. @throws as `connect`; NbdNegotiationError also if it does not list them */

@@ -13,7 +13,7 @@ import {
 import type { Command, Extent } from './commands/command.ts';
 import { type Destination, ReadCommand } from './commands/read-command.ts';
 import { type BlockStatus, StatusCommand } from './commands/status-command.ts';
-import { NbdCommandError, NbdUsageError } from './errors.ts';
+import { NbdCommandError, NbdConnectionClosedError, NbdUsageError } from './errors.ts';
 import { ExportFeatures } from './export-features.ts';
 import { eachExtent, extentBatches, notSelected, type ExtentsOptions } from './streams/extents.ts';
 import type { OpenedExport } from './handshake/open-export.ts';
@@ -108,6 +108,11 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
     this.#session = session;
     this.transmissionFlags = opened.transmissionFlags;
     this.#contexts = opened.contexts;
+  }
+
+  /** Whether it takes commands: neither side has begun to end it. */
+  get isOpen(): boolean {
+    return this.#session.isOpen;
   }
 
   /** Counters since the connection was opened; a copy. */
@@ -329,6 +334,14 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
     const outcomes = await Promise.allSettled(
       commands.map((command) => this.#session.issue(command, signal)),
     );
-    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+    const reasons = outcomes.flatMap((outcome) =>
+      outcome.status === 'rejected' ? [outcome.reason as unknown] : [],
+    );
+    if (reasons.length > 0) throw reasons.find(mayHaveReached) ?? reasons[0];
   }
+}
+
+/** Of what several pieces failed with, one that was sent counts: the whole must not be taken for never sent. */
+function mayHaveReached(reason: unknown): boolean {
+  return !(reason instanceof NbdConnectionClosedError) || reason.sent;
 }

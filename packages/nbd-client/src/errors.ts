@@ -124,6 +124,13 @@ export class NbdConnectionClosedError extends NbdError {
     this.prototype.name = 'NbdConnectionClosedError';
   }
   readonly code = 'ERR_NBD_CLOSED';
+  /** Whether the command may have reached the server; if not, another connection can have it. */
+  readonly sent: boolean;
+
+  constructor(message: string, options: ErrorOptions & { readonly sent?: boolean } = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : {});
+    this.sent = options.sent ?? false;
+  }
 }
 
 /** Text from a peer with control characters made visible, for messages and logs. */

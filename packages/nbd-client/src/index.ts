@@ -1,7 +1,7 @@
 export type { Extent } from './commands/command.ts';
 export type { BlockStatus } from './commands/status-command.ts';
 export { connect, connectPool, exportInfo, listExports, listMetaContexts } from './connect.ts';
-export type { ConnectOptions, MetaContextOptions, PoolOptions } from './connect-options.ts';
+export type { ConnectOptions, MetaContextOptions, PoolOptions, ReconnectOptions } from './connect-options.ts';
 export type { HandshakeOptions } from './handshake/handshake-options.ts';
 export type { ExportInfo, ExportListing } from './handshake/ask-server.ts';
 export { NbdPool } from './pool.ts';

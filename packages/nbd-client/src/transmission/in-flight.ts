@@ -100,12 +100,12 @@ export class InFlight {
     for (const command of this.#waiting.splice(0)) command.fail(reason);
   }
 
-  /** Rejects everything, sent or not. */
-  failAll(reason: unknown): void {
-    const commands = [...this.#sent.values(), ...this.#waiting];
+  /** Rejects what was sent with the one, and what was not with the other. */
+  failAll(reasonIfSent: unknown, reasonIfWaiting: unknown): void {
+    const sent = [...this.#sent.values()];
     this.#sent.clear();
-    this.#waiting.length = 0;
     this.#bytes = 0;
-    for (const command of commands) command.fail(reason);
+    for (const command of sent) command.fail(reasonIfSent);
+    this.failWaiting(reasonIfWaiting);
   }
 }

@@ -96,6 +96,11 @@ export class Session implements Receiver {
     transport.receiver = this;
   }
 
+  /** Whether it takes commands. */
+  get isOpen(): boolean {
+    return this.#state.kind === 'open' && this.#destroyed === undefined;
+  }
+
   get statistics(): ConnectionStatistics {
     const { bytesRead: bytesReceived, bytesWritten: bytesSent } = this.#transport;
     const { sent: requestsInFlight, size } = this.#inFlight;
@@ -147,7 +152,7 @@ export class Session implements Receiver {
     clearTimeout(this.#idleTimer);
     const info = this.#destroyed ?? closeInfo(error, state.kind === 'leaving');
     this.#state = { kind: 'closed', info };
-    this.#inFlight.failAll(closedError(info));
+    this.#inFlight.failAll(closedError(info, true), closedError(info, false));
     this.#resolveClosed(info);
     tellClosed({ connection: this.#id, ...info });
   }
@@ -160,7 +165,8 @@ export class Session implements Receiver {
 
   #issue<T>(command: Command<T>, signal: AbortSignal | undefined): Promise<T> {
     if (this.#state.kind !== 'open') {
-      command.fail(closedError(this.#state.kind === 'closed' ? this.#state.info : { reason: 'client' }));
+      const info: CloseInfo = this.#state.kind === 'closed' ? this.#state.info : { reason: 'client' };
+      command.fail(closedError(info, false));
     } else if (signal?.aborted === true) {
       command.fail(signal.reason);
     } else {
@@ -279,10 +285,11 @@ function closeInfo(error: Error | undefined, expected: boolean): CloseInfo {
 }
 
 /** What commands are rejected with when the connection has ended like this. */
-function closedError({ reason, error }: CloseInfo): Error {
+function closedError({ reason, error }: CloseInfo, sent: boolean): Error {
   if (error instanceof NbdProtocolError) return error;
   const who = reason === 'server' ? 'the NBD server closed the connection' : 'the NBD connection is closed';
   return new NbdConnectionClosedError(error === undefined ? who : `${who}: ${error.message}`, {
     cause: error,
+    sent,
   });
 }
