@@ -2,6 +2,7 @@ import { NbdUsageError } from './errors.ts';
 import { checkedInteger, type HandshakeOptions } from './handshake/handshake-options.ts';
 import { MAX_STRING_BYTES } from './protocol/limits.ts';
 import type { SessionLimits } from './transmission/session.ts';
+import { checkWellFormed } from './transport/address.ts';
 
 /** For `listMetaContexts`. */
 export interface MetaContextOptions extends HandshakeOptions {
@@ -83,6 +84,7 @@ export function checkContextNames(names: readonly string[]): void {
 
 /** @throws NbdUsageError if the protocol cannot carry it */
 export function checkQuery(query: string): void {
+  checkWellFormed('a metadata context', query);
   if (query === '' || query.includes('\0') || Buffer.byteLength(query) > MAX_STRING_BYTES)
     throw new NbdUsageError(`a metadata context has 1 to ${MAX_STRING_BYTES} bytes and no NUL`);
 }

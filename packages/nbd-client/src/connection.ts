@@ -128,8 +128,7 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
    */
   async read(offset: number, length: number, options: ReadOptions = {}): Promise<Buffer> {
     refuse(optionsProblem('read', options, READ_OPTIONS) ?? rangeProblem(this, offset, length));
-    // Not initialised: the reply is proved to cover all of it before it is handed out.
-    const buffer = Buffer.allocUnsafeSlow(length);
+    const buffer = memoryFor(length);
     await this.#read(offset, { buffer, direct: true }, options);
     return buffer;
   }
@@ -344,4 +343,14 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
 /** Of what several pieces failed with, one that was sent counts: the whole must not be taken for never sent. */
 function mayHaveReached(reason: unknown): boolean {
   return !(reason instanceof NbdConnectionClosedError) || reason.sent;
+}
+
+/** Not initialised: the reply is proved to cover all of it before it is handed out. @throws NbdUsageError */
+function memoryFor(length: number): Buffer {
+  try {
+    return Buffer.allocUnsafeSlow(length);
+  } catch (cause) {
+    // More than any buffer may have, or than there is.
+    throw new NbdUsageError(`there is no memory for a read of ${length} bytes: read in pieces`, { cause });
+  }
 }

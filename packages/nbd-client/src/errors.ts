@@ -2,7 +2,13 @@ import { NBD_ERROR, NBD_OPT, NBD_REP, nameOf } from './protocol/constants.ts';
 
 /** What every error of this package has: a stable `code` to test for. Messages may change, codes do not. */
 export abstract class NbdError extends Error {
+  /** Such as `ERR_NBD_USAGE`. */
   abstract readonly code: string;
+
+  /** @param message - may hold text from elsewhere: what a terminal would take for a command is made visible here */
+  constructor(message: string, options?: ErrorOptions) {
+    super(sanitize(message), options);
+  }
 }
 
 /** The caller's mistake, found before anything was sent. The connection stays usable. */
@@ -133,10 +139,13 @@ export class NbdConnectionClosedError extends NbdError {
   }
 }
 
-/** Text from a peer with control characters made visible, for messages and logs. */
+/**
+ * Text from elsewhere for messages and logs: control characters, those that change the direction of text, and halves of
+ * surrogate pairs are made visible. Every message of this package has gone through it.
+ */
 export function sanitize(text: string): string {
   return text.replace(
-    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu,
     (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
   );
 }

@@ -40,7 +40,7 @@ export function collectFacts(payloads: readonly Buffer[], style: HeaderStyle): E
   if (facts.export === undefined)
     throw new NbdProtocolError('an acknowledged option without NBD_INFO_EXPORT', 'NBD_OPT_INFO');
   return {
-    size: checkedSize(facts.export.size),
+    size: facts.export.size,
     transmissionFlags: checkedFlags(facts.export.transmissionFlags, style),
     name: facts.name?.name,
     description: facts.description?.description,
@@ -53,12 +53,6 @@ export function withPayloadLimit(blockSize: BlockSize): BlockSize {
   const { maximum } = blockSize;
   const limit = maximum === UNLIMITED_PAYLOAD ? DEFAULT_MAXIMUM_PAYLOAD : Math.min(maximum, MAX_PAYLOAD);
   return { ...blockSize, maximum: limit };
-}
-
-/** @throws NbdProtocolError if the size has no exact number */
-export function checkedSize(size: number): number {
-  if (Number.isSafeInteger(size)) return size;
-  throw new NbdProtocolError('an export of more than 2^53 - 1 bytes', 'NBD_INFO_EXPORT');
 }
 
 /** Clears the flags that promise what the agreed headers cannot do. @throws NbdProtocolError */

@@ -8,7 +8,7 @@ import {
   NBD_MAGIC,
   NBD_OLDSTYLE_MAGIC,
 } from '../protocol/constants.ts';
-import { readUint64 } from '../protocol/uint64.ts';
+import { readExportSize } from './option-messages.ts';
 import type { HandshakeIo } from './ask-option.ts';
 
 /** What the server's first bytes say. Only fixed newstyle has options with answers. */
@@ -30,7 +30,7 @@ export async function greet({ transport, reader }: HandshakeIo, tls: boolean): P
     const rest = await reader.read(OLDSTYLE_REST_BYTES);
     if (rest.readUInt16BE(8) !== 0)
       throw new NbdProtocolError(`oldstyle flags 0x${rest.toString('hex', 8, 12)}`, 'Oldstyle negotiation');
-    return { kind: 'oldstyle', size: readUint64(rest, 0), transmissionFlags: rest.readUInt16BE(10) };
+    return { kind: 'oldstyle', size: readExportSize(rest, 0), transmissionFlags: rest.readUInt16BE(10) };
   }
   if (greeting.readBigUInt64BE(8) !== NBD_IHAVEOPT)
     throw new NbdProtocolError(`greeting NBDMAGIC 0x${greeting.toString('hex', 8)}`, SECTION);

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { connect } from '../connect.ts';
-import { NbdNegotiationError, NbdProtocolError } from '../errors.ts';
+import { NbdNegotiationError, NbdProtocolError, NbdUsageError } from '../errors.ts';
 import { FakeServer, type Script } from '../fake-server.fixture.ts';
 import { NBD_IHAVEOPT, NBD_MAGIC, NBD_OLDSTYLE_MAGIC, NBD_OPT } from '../protocol/constants.ts';
 import { patternAt, u16, u64 } from '../wire.fixture.ts';
@@ -77,7 +77,7 @@ describe('older servers', () => {
     });
     expect((await nbd.read(5, 5)).equals(patternAt(5, 5))).toBe(true);
     const named = { ...server.endpoint, exportName: 'vda' };
-    expect(await rejection(connect(named))).toBeInstanceOf(NbdProtocolError);
+    expect(await rejection(connect(named))).toBeInstanceOf(NbdUsageError);
   });
 
   it.each([

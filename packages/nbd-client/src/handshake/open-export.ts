@@ -1,23 +1,23 @@
-import { NbdConnectError, NbdNegotiationError, NbdProtocolError, sanitize } from '../errors.ts';
+import {
+  NbdConnectError,
+  NbdNegotiationError,
+  NbdProtocolError,
+  NbdUsageError,
+  sanitize,
+} from '../errors.ts';
 import { agreeOnHeaders, askOption, type HandshakeIo, refusal } from './ask-option.ts';
 import { type Greeting, greet } from './greeting.ts';
 import { startTls } from './start-tls.ts';
-import {
-  checkedFlags,
-  checkedSize,
-  collectFacts,
-  DEFAULT_BLOCK_SIZE,
-  withPayloadLimit,
-} from './export-facts.ts';
+import { checkedFlags, collectFacts, DEFAULT_BLOCK_SIZE, withPayloadLimit } from './export-facts.ts';
 import {
   type BlockSize,
   encodeInfoRequest,
   encodeMetaContextRequest,
   encodeOption,
   parseMetaContext,
+  readExportSize,
 } from './option-messages.ts';
 import { NBD_INFO, NBD_OPT, NBD_REP } from '../protocol/constants.ts';
-import { readUint64 } from '../protocol/uint64.ts';
 import type { HeaderStyle } from '../protocol/header-style.ts';
 
 /** What the transmission phase needs to know. */
@@ -74,10 +74,12 @@ interface Agreed {
 
 const SIMPLE = { style: 'simple', contexts: new Map<number, string>() } as const;
 
-/** Oldstyle has one export and no name for it. */
+/** Oldstyle has one export and no name for it: nothing was sent that could have asked for another one. */
 function oldstyle(greeting: Greeting & { kind: 'oldstyle' }, request: ExportRequest): OpenedExport {
   if (request.exportName !== '')
-    throw new NbdProtocolError('an oldstyle server has no export names', 'Oldstyle negotiation');
+    throw new NbdUsageError(
+      `${exportLabel(request)} was asked for, but the server is oldstyle: its only export has no name`,
+    );
   return plainExport(request, SIMPLE, greeting.size, greeting.transmissionFlags);
 }
 
@@ -94,7 +96,7 @@ async function openByName(
     throw new NbdNegotiationError(NBD_OPT.EXPORT_NAME, null, '', `opening ${exportLabel(request)}`);
   });
   if (!agreed.greeting.noZeroes) await reader.read(ZEROES_BYTES);
-  return plainExport(request, agreed, readUint64(bytes, 0), bytes.readUInt16BE(8));
+  return plainExport(request, agreed, readExportSize(bytes, 0), bytes.readUInt16BE(8));
 }
 
 /** An export whose server told no block sizes. */
@@ -106,7 +108,7 @@ function plainExport(
 ): OpenedExport {
   return {
     exportName,
-    exportSize: checkedSize(size),
+    exportSize: size,
     transmissionFlags: checkedFlags(transmissionFlags, style),
     blockSize: DEFAULT_BLOCK_SIZE,
     style,

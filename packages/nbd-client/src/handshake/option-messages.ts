@@ -1,7 +1,6 @@
-import { NbdProtocolError } from '../errors.ts';
+import { NbdProtocolError, NbdUsageError } from '../errors.ts';
 import { NBD_IHAVEOPT, NBD_INFO, NBD_OPTION_REPLY_MAGIC } from '../protocol/constants.ts';
 import { MAX_OPTION_REPLY_BYTES, MAX_STRING_BYTES, UNLIMITED_PAYLOAD } from '../protocol/limits.ts';
-import { readUint64 } from '../protocol/uint64.ts';
 
 /** Sizes a server wants requests to keep to: section "Block size constraints". All in bytes. */
 export interface BlockSize {
@@ -80,7 +79,11 @@ export function parseInfo(payload: Buffer): Info {
   switch (payload.readUInt16BE(0)) {
     case NBD_INFO.EXPORT:
       if (payload.length !== 12) throw badInfo('NBD_INFO_EXPORT', payload);
-      return { kind: 'export', size: readUint64(payload, 2), transmissionFlags: payload.readUInt16BE(10) };
+      return {
+        kind: 'export',
+        size: readExportSize(payload, 2),
+        transmissionFlags: payload.readUInt16BE(10),
+      };
     case NBD_INFO.NAME:
       return { kind: 'name', name: parseString(payload.subarray(2)) };
     case NBD_INFO.DESCRIPTION:
@@ -91,6 +94,20 @@ export function parseInfo(payload: Buffer): Info {
     default:
       return { kind: 'unknown' };
   }
+}
+
+/**
+ * The size of an export, in bytes.
+ *
+ * @throws NbdProtocolError on a size that no export has; NbdUsageError on one that this client cannot address, which
+ * is no fault of the server's
+ */
+export function readExportSize(bytes: Buffer, at: number): number {
+  const size = bytes.readBigUInt64BE(at);
+  if (size <= Number.MAX_SAFE_INTEGER) return Number(size);
+  if (size < 2n ** 63n)
+    throw new NbdUsageError(`the export has ${size} bytes, of which this client addresses 2^53 - 1 at most`);
+  throw new NbdProtocolError(`an export of ${size} bytes, which is more than 2^63 - 1`, 'NBD_INFO_EXPORT');
 }
 
 function parseBlockSize(payload: Buffer): BlockSize {

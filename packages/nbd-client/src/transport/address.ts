@@ -1,4 +1,4 @@
-import { NbdUsageError } from '../errors.ts';
+import { NbdUsageError, sanitize } from '../errors.ts';
 import { NBD_DEFAULT_PORT } from '../protocol/constants.ts';
 
 /** Where an NBD server listens. */
@@ -11,9 +11,9 @@ const MAX_SOCKET_PATH_BYTES = 107;
 
 /** For messages: the address without the export. */
 export function formatAddress(address: Address): string {
-  if ('path' in address) return address.path.replace(/^\0/, '@');
+  if ('path' in address) return sanitize(address.path.replace(/^\0/, '@'));
   const host = address.host.includes(':') ? `[${address.host}]` : address.host;
-  return `${host}:${address.port ?? NBD_DEFAULT_PORT}`;
+  return sanitize(`${host}:${address.port ?? NBD_DEFAULT_PORT}`);
 }
 
 /** @throws NbdUsageError on what no server could have: found before anything is dialled */
@@ -25,11 +25,18 @@ export function checkAddress(address: Address): void {
       throw new NbdUsageError(
         `the path of a unix socket has at most ${MAX_SOCKET_PATH_BYTES} bytes, ${address.path} has ${bytes}`,
       );
+    checkWellFormed('the path of the unix socket', address.path);
     if (address.path.includes('\0', 1)) throw new NbdUsageError('the path of the unix socket contains NUL');
     return;
   }
   const port = address.port ?? NBD_DEFAULT_PORT;
+  checkWellFormed('the host name', address.host);
   if (address.host === '') throw new NbdUsageError('the host name is empty');
   if (!Number.isInteger(port) || port < 1 || port > 65535)
     throw new NbdUsageError(`port ${port} is not between 1 and 65535`);
+}
+
+/** Half of a surrogate pair has no UTF-8: what goes out in its place is another name. @throws NbdUsageError */
+export function checkWellFormed(what: string, text: string): void {
+  if (/\p{Cs}/u.test(text)) throw new NbdUsageError(`${what} has half of a surrogate pair: ${text}`);
 }

@@ -1,6 +1,6 @@
 import { NbdUsageError } from '../errors.ts';
 import { MAX_STRING_BYTES } from '../protocol/limits.ts';
-import { type Address, checkAddress } from './address.ts';
+import { type Address, checkAddress, checkWellFormed } from './address.ts';
 import type { TlsFiles, TlsOptions } from './tls-options.ts';
 
 /** A server and one of its exports. */
@@ -16,6 +16,7 @@ export interface Endpoint {
 /** @throws NbdUsageError on what no server could have: found before anything is dialled */
 export function checkEndpoint({ address, exportName = '' }: Endpoint): void {
   checkAddress(address);
+  checkWellFormed('the export name', exportName);
   if (exportName.includes('\0') || Buffer.byteLength(exportName) > MAX_STRING_BYTES)
     throw new NbdUsageError(`an export name has at most ${MAX_STRING_BYTES} bytes and no NUL`);
 }

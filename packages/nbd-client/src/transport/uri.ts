@@ -11,6 +11,8 @@ const TLS_PARAMETERS = [
   'tls-certificates',
   'tls-psk-file',
 ] as const;
+/** Spaces, line breaks, and what a terminal or an editor obeys instead of showing it. */
+const NOT_IN_A_URI = /[\p{Z}\p{Cc}\p{Cf}\p{Cs}]/u;
 /** scheme "://" authority path "?" query "#" fragment: RFC 3986, appendix B. */
 const URI = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?$/is;
 const AUTHORITY = /^(?:([^@]*)@)?(\[[^\]]*\]|[^:[\]]*)(?::([0-9]*))?$/;
@@ -33,6 +35,14 @@ interface Parts {
  * @throws NbdUsageError that names what is wrong; unknown query parameters are an error
  */
 export function parseNbdUri(uri: string): Endpoint {
+  const raw = NOT_IN_A_URI.exec(uri)?.[0];
+  if (raw !== undefined) {
+    const code = (raw.codePointAt(0) ?? 0).toString(16);
+    throw fail(
+      uri,
+      `it has a raw space or control character (U+${code.padStart(4, '0')}): percent-encode it`,
+    );
+  }
   const match = URI.exec(uri);
   if (match === null)
     throw fail(uri, 'it does not have the form scheme://[host[:port]]/[export][?socket=PATH]');
