@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { Command } from '../commands/command.ts';
 import { NbdProtocolError } from '../errors.ts';
+import { Line } from './line.ts';
 
 /** Below this one receive for several replies and a copy out of it are cheaper. */
 const CONTENT_MIN_BYTES = 128 * 1024;
@@ -20,7 +21,7 @@ export class InFlight {
   /** The same for a whole connection and different between two: a reply from elsewhere does not match. */
   readonly cookieHigh: number = randomInt(1, 2 ** 32);
   readonly #limits: WindowLimits;
-  readonly #waiting: Command[] = [];
+  readonly #waiting = new Line<Command>();
   readonly #sent = new Map<number, Command>();
   #bytes = 0;
   #nextCookie = 0;
@@ -31,7 +32,7 @@ export class InFlight {
 
   /** Commands that have not been answered, sent or not. */
   get size(): number {
-    return this.#waiting.length + this.#sent.size;
+    return this.#waiting.size + this.#sent.size;
   }
 
   /** Commands on the wire. */
@@ -40,20 +41,17 @@ export class InFlight {
   }
 
   enqueue(command: Command): void {
-    this.#waiting.push(command);
+    this.#waiting.append(command);
   }
 
   /** Takes back a command that has not been sent. */
   withdraw(command: Command): boolean {
-    const index = this.#waiting.indexOf(command);
-    if (index === -1) return false;
-    this.#waiting.splice(index, 1);
-    return true;
+    return this.#waiting.remove(command);
   }
 
   /** The next command that fits into the window. */
   get next(): Command | undefined {
-    const command = this.#waiting[0];
+    const command = this.#waiting.first;
     return command !== undefined && this.#fits(command) ? command : undefined;
   }
 
@@ -97,7 +95,7 @@ export class InFlight {
 
   /** Rejects what has not been sent. */
   failWaiting(reason: unknown): void {
-    for (const command of this.#waiting.splice(0)) command.fail(reason);
+    for (const command of this.#waiting.takeAll()) command.fail(reason);
   }
 
   /** Rejects what was sent with the one, and what was not with the other. */
