@@ -82,7 +82,10 @@ async function connectLike(
   const connection = await connect(target, options);
   if (factsOf(connection) === factsOf(model)) return connection;
   await connection.close();
-  throw new NbdConnectError('the server offers another export than before, or other features of it');
+  throw new NbdConnectError(
+    'unreachable',
+    'the server offers another export than before, or other features of it',
+  );
 }
 
 function factsOf({

@@ -21,7 +21,8 @@ import type { BlockSize } from './handshake/option-messages.ts';
 import { NBD_CMD_FLAG, NBD_ERROR } from './protocol/constants.ts';
 import { maxLength } from './protocol/limits.ts';
 import type { HeaderStyle } from './protocol/header-style.ts';
-import type { CloseInfo, ConnectionStatistics, Session } from './transmission/session.ts';
+import type { CloseInfo } from './transmission/close-info.ts';
+import type { ConnectionStatistics, Session } from './transmission/session.ts';
 import { readStream, type ReadStreamOptions } from './streams/read-stream.ts';
 import {
   restoreStream,

@@ -19,12 +19,25 @@ export class NbdUsageError extends NbdError {
   readonly code = 'ERR_NBD_USAGE';
 }
 
+/**
+ * What kept a connection from being: the server is `unreachable`; it was reached and has `closed` the connection, or the
+ * connection broke; or it took longer than there was time for (`timeout`).
+ */
+export type ConnectFailure = 'unreachable' | 'closed' | 'timeout';
+
 /** The server could not be reached, or did not finish its greeting in time. */
 export class NbdConnectError extends NbdError {
   static {
     this.prototype.name = 'NbdConnectError';
   }
   readonly code = 'ERR_NBD_CONNECT';
+  /** Which of them it was. */
+  readonly reason: ConnectFailure;
+
+  constructor(reason: ConnectFailure, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+  }
 }
 
 /** TLS was asked for and could not be had; nothing was sent in plain text. */

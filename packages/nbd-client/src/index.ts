@@ -15,6 +15,7 @@ export type { ClosedMessage, CommandTrace, ConnectTrace } from './diagnostics.ts
 export type { Address } from './transport/address.ts';
 export type { Endpoint } from './transport/endpoint.ts';
 export {
+  type ConnectFailure,
   NbdCommandError,
   NbdConnectError,
   NbdConnectionClosedError,
@@ -44,7 +45,8 @@ export {
   NBD_STATE_ZERO,
 } from './protocol/constants.ts';
 export type { HeaderStyle } from './protocol/header-style.ts';
-export type { CloseInfo, ConnectionStatistics } from './transmission/session.ts';
+export type { CloseInfo, CloseReason } from './transmission/close-info.ts';
+export type { ConnectionStatistics } from './transmission/session.ts';
 export type { PskOptions, TlsFiles, TlsOptions, X509Options } from './transport/tls-options.ts';
 export type { ReadStreamOptions } from './streams/read-stream.ts';
 export { parseNbdUri } from './transport/uri.ts';

@@ -2,7 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ReconnectPlan } from './connect-options.ts';
 import type { NbdConnection } from './connection.ts';
 import { NbdConnectionClosedError } from './errors.ts';
-import type { CloseInfo, ConnectionStatistics } from './transmission/session.ts';
+import type { CloseInfo } from './transmission/close-info.ts';
+import type { ConnectionStatistics } from './transmission/session.ts';
 
 /** How a connection that has ended is replaced. */
 export interface Reopening {
@@ -103,7 +104,7 @@ export class PoolMembers {
     for (let member: Member | undefined = first; ;) {
       const info: CloseInfo = await member.connection.closed;
       this.#last = info;
-      if (this.#reopening === undefined || info.reason === 'client') return info;
+      if (this.#reopening === undefined || info.reason === 'close' || info.reason === 'destroy') return info;
       failed = Date.now() - member.since < this.#reopening.plan.maxDelayMs && member !== first ? failed : 0;
       const next = await this.#reopened(this.#reopening, failed);
       if (next === undefined) return info;

@@ -7,7 +7,8 @@ import { eachExtent, extentBatches, type ExtentsOptions } from './streams/extent
 import { PoolMembers, type Reopening } from './pool-members.ts';
 import type { BlockSize } from './handshake/option-messages.ts';
 import type { HeaderStyle } from './protocol/header-style.ts';
-import type { CloseInfo, ConnectionStatistics } from './transmission/session.ts';
+import type { CloseInfo } from './transmission/close-info.ts';
+import type { ConnectionStatistics } from './transmission/session.ts';
 import { readStream, type ReadStreamOptions } from './streams/read-stream.ts';
 import {
   restoreStream,

@@ -97,7 +97,7 @@ describe('text from elsewhere', () => {
   it('the cause of an error too, where a message repeats it', () => {
     // As Node words it when a certificate is for somebody else.
     const cause = new Error(`Hostname does not match: cert's CN is ${TRAP}`);
-    const error = new NbdConnectError(`no TLS: ${cause.message}`, { cause });
+    const error = new NbdConnectError('closed', `no TLS: ${cause.message}`, { cause });
     expect(error.message).toBe(String.raw`no TLS: Hostname does not match: cert's CN is \u{1b}[2J\u{202e}`);
   });
 });

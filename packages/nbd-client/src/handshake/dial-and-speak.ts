@@ -68,7 +68,7 @@ class Deadline {
 
   set(timeoutMs: number, message: string): void {
     const late = (): void => {
-      this.#controller.abort(new NbdConnectError(message));
+      this.#controller.abort(new NbdConnectError('timeout', message));
     };
     this.#timers.push(setTimeout(late, timeoutMs));
   }

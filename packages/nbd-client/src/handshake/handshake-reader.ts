@@ -80,6 +80,6 @@ export class HandshakeReader implements Receiver {
 
 function brokenOff(cause: Error | undefined): NbdConnectError {
   return cause === undefined
-    ? new NbdConnectError('the server closed the connection during the handshake')
-    : new NbdConnectError(`the connection broke during the handshake: ${cause.message}`, { cause });
+    ? new NbdConnectError('closed', 'the server closed the connection during the handshake')
+    : new NbdConnectError('closed', `the connection broke during the handshake: ${cause.message}`, { cause });
 }

@@ -125,7 +125,7 @@ describe('a READ is answered with', () => {
     const [first, second] = await reads;
     expect(first).toBeInstanceOf(NbdConnectionClosedError);
     expect(second).toBe(first);
-    expect(await nbd.closed).toMatchObject({ reason: 'server' });
+    expect(await nbd.closed).toMatchObject({ reason: 'peer' });
   });
 
   const alive: [string, (request: Request) => Buffer, Partial<NbdCommandError>][] = [
@@ -211,7 +211,7 @@ describe('a READ is answered with', () => {
       (r) => error(r, 108),
       async (nbd) => {
         expect(await rejection(nbd.read(0, 512))).toMatchObject({ errnoName: 'ESHUTDOWN' });
-        expect(await nbd.closed).toEqual({ reason: 'client' });
+        expect(await nbd.closed).toEqual({ reason: 'close' });
         expect(await rejection(nbd.read(0, 512))).toBeInstanceOf(NbdConnectionClosedError);
       },
     );

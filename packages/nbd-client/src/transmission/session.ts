@@ -1,21 +1,14 @@
 import { onAbort } from '../abort-listeners.ts';
 import type { Command } from '../commands/command.ts';
 import { isTracingCommands, tellClosed, traceCommand } from '../diagnostics.ts';
-import { NbdConnectError, NbdConnectionClosedError, NbdProtocolError } from '../errors.ts';
+import { NbdConnectError, NbdConnectionClosedError } from '../errors.ts';
+import { closedError, type CloseInfo, closeInfo } from './close-info.ts';
 import { InFlight, type WindowLimits } from './in-flight.ts';
 import { NBD_CMD, NBD_ERROR } from '../protocol/constants.ts';
 import { ReplyParser } from './reply-parser.ts';
 import type { HeaderStyle } from '../protocol/header-style.ts';
 import { encodeRequest } from './request.ts';
 import type { Receiver, Transport } from '../transport/transport.ts';
-
-/** How a connection came to its end. */
-export interface CloseInfo {
-  /** `client`: `close` or `destroy` was called. `server`: it hung up. `error`: see `error`. */
-  readonly reason: 'client' | 'server' | 'error';
-  /** What ended it, or the reason given to `destroy`. */
-  readonly error?: Error;
-}
 
 /** Counters of one connection, or of all connections of a pool, since it was opened. */
 export interface ConnectionStatistics {
@@ -69,7 +62,7 @@ export class Session implements Receiver {
   readonly #id = ++sessions;
   #state: State = { kind: 'open' };
   #resolveClosed!: (info: CloseInfo) => void;
-  #destroyed: CloseInfo | undefined;
+  #ending: CloseInfo | undefined;
   #sendScheduled = false;
   #idleTimer: NodeJS.Timeout | undefined;
   /** Whether a byte has come since the timer last looked. */
@@ -98,7 +91,7 @@ export class Session implements Receiver {
 
   /** Whether it takes commands. */
   get isOpen(): boolean {
-    return this.#state.kind === 'open' && this.#destroyed === undefined;
+    return this.#state.kind === 'open' && this.#ending === undefined;
   }
 
   get statistics(): ConnectionStatistics {
@@ -112,7 +105,10 @@ export class Session implements Receiver {
   async close(): Promise<CloseInfo> {
     if (this.#state.kind === 'open') {
       const deadline = setTimeout(() => {
-        this.destroy(new NbdConnectionClosedError('the server did not finish in time for close()'));
+        const error = new NbdConnectionClosedError('the server did not finish in time for close()', {
+          sent: true,
+        });
+        this.#endAs({ reason: 'close', error });
       }, this.#limits.closeTimeoutMs);
       this.#state = { kind: 'closing', deadline };
       this.#sayGoodbyeWhenIdle();
@@ -122,9 +118,7 @@ export class Session implements Receiver {
 
   /** Ends the connection now; what is under way is rejected. */
   destroy(reason?: Error): void {
-    if (this.#state.kind === 'closed') return;
-    this.#destroyed ??= reason === undefined ? { reason: 'client' } : { reason: 'client', error: reason };
-    this.#transport.destroy();
+    this.#endAs(reason === undefined ? { reason: 'destroy' } : { reason: 'destroy', error: reason });
   }
 
   target(): Uint8Array | number {
@@ -150,7 +144,7 @@ export class Session implements Receiver {
     if (state.kind === 'closed') return;
     if (state.kind !== 'open') clearTimeout(state.deadline);
     clearTimeout(this.#idleTimer);
-    const info = this.#destroyed ?? closeInfo(error, state.kind === 'leaving');
+    const info = this.#ending ?? closeInfo(error, state.kind === 'leaving');
     this.#state = { kind: 'closed', info };
     this.#inFlight.failAll(closedError(info, true), closedError(info, false));
     this.#resolveClosed(info);
@@ -165,7 +159,7 @@ export class Session implements Receiver {
 
   #issue<T>(command: Command<T>, signal: AbortSignal | undefined): Promise<T> {
     if (this.#state.kind !== 'open') {
-      const info: CloseInfo = this.#state.kind === 'closed' ? this.#state.info : { reason: 'client' };
+      const info: CloseInfo = this.#state.kind === 'closed' ? this.#state.info : { reason: 'close' };
       command.fail(closedError(info, false));
     } else if (signal?.aborted === true) {
       command.fail(signal.reason);
@@ -240,13 +234,14 @@ export class Session implements Receiver {
       quiet = this.#progressed ? 0 : quiet + 1;
       this.#progressed = false;
       if (quiet < IDLE_LOOKS) this.#idleTimer?.refresh();
-      else this.#end(idleError(idleTimeoutMs));
+      else this.#endAs({ reason: 'error', error: idleError(idleTimeoutMs) });
     };
     this.#idleTimer = setTimeout(look, idleTimeoutMs / IDLE_LOOKS);
   }
 
-  #end(error: Error): void {
-    this.#destroyed ??= { reason: 'error', error };
+  #endAs(info: CloseInfo): void {
+    if (this.#state.kind === 'closed') return;
+    this.#ending ??= info;
     this.#transport.destroy();
   }
 
@@ -276,20 +271,8 @@ export class Session implements Receiver {
 }
 
 function idleError(idleTimeoutMs: number): Error {
-  return new NbdConnectError(`no byte from the NBD server for ${idleTimeoutMs} ms with requests under way`);
-}
-
-function closeInfo(error: Error | undefined, expected: boolean): CloseInfo {
-  if (expected) return { reason: 'client' };
-  return error === undefined ? { reason: 'server' } : { reason: 'error', error };
-}
-
-/** What commands are rejected with when the connection has ended like this. */
-function closedError({ reason, error }: CloseInfo, sent: boolean): Error {
-  if (error instanceof NbdProtocolError) return error;
-  const who = reason === 'server' ? 'the NBD server closed the connection' : 'the NBD connection is closed';
-  return new NbdConnectionClosedError(error === undefined ? who : `${who}: ${error.message}`, {
-    cause: error,
-    sent,
-  });
+  return new NbdConnectError(
+    'timeout',
+    `no byte from the NBD server for ${idleTimeoutMs} ms with requests under way`,
+  );
 }

@@ -79,7 +79,11 @@ abstract class SocketTransport implements Transport {
         const cause = this.#error;
         const why = cause === undefined ? 'the connection was closed' : cause.message;
         const where = formatAddress(this.address);
-        reject(new NbdConnectError(`cannot connect to the NBD server at ${where}: ${why}`, { cause }));
+        reject(
+          new NbdConnectError('unreachable', `cannot connect to the NBD server at ${where}: ${why}`, {
+            cause,
+          }),
+        );
       });
     });
   }
