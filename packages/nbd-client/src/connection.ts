@@ -11,7 +11,7 @@ import {
   refuse,
 } from './arguments.ts';
 import type { Command, Extent } from './commands/command.ts';
-import { type Destination, ReadCommand } from './commands/read-command.ts';
+import { type Destination, memoryFor, ReadCommand } from './commands/read-command.ts';
 import { type BlockStatus, StatusCommand } from './commands/status-command.ts';
 import { NbdCommandError, NbdConnectionClosedError, NbdUsageError } from './errors.ts';
 import { ExportFeatures } from './export-features.ts';
@@ -344,14 +344,4 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
 /** Of what several pieces failed with, one that was sent counts: the whole must not be taken for never sent. */
 function mayHaveReached(reason: unknown): boolean {
   return !(reason instanceof NbdConnectionClosedError) || reason.sent;
-}
-
-/** Not initialised: the reply is proved to cover all of it before it is handed out. @throws NbdUsageError */
-function memoryFor(length: number): Buffer {
-  try {
-    return Buffer.allocUnsafeSlow(length);
-  } catch (cause) {
-    // More than any buffer may have, or than there is.
-    throw new NbdUsageError(`there is no memory for a read of ${length} bytes: read in pieces`, { cause });
-  }
 }

@@ -1,4 +1,4 @@
-import { NbdProtocolError } from '../errors.ts';
+import { NbdProtocolError, NbdUsageError } from '../errors.ts';
 import { NBD_CMD, NBD_CMD_FLAG } from '../protocol/constants.ts';
 import { Command } from './command.ts';
 import { Coverage } from './coverage.ts';
@@ -68,5 +68,15 @@ export class ReadCommand extends Command<void> {
 
   protected override result(): void {
     if (this.#come !== 'all') this.#pieces().prove();
+  }
+}
+
+/** Not initialised: the reply is proved to cover all of it before it is handed out. @throws NbdUsageError */
+export function memoryFor(length: number): Buffer {
+  try {
+    return Buffer.allocUnsafeSlow(length);
+  } catch (cause) {
+    // More than any buffer may have, or than there is.
+    throw new NbdUsageError(`there is no memory for a read of ${length} bytes: read in pieces`, { cause });
   }
 }
