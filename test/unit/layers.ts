@@ -16,7 +16,7 @@ const WORDS = ['words', 'ports', 'diagnostics'];
 
 export const layers: Readonly<Record<string, Layers>> = {
   'nbd-client': {
-    ground: ['errors.ts'],
+    ground: ['abort-listeners.ts', 'arguments.ts', 'errors.ts'],
     rooms: {
       protocol: [],
       ground: ['protocol'],

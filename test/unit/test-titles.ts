@@ -1,14 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import ts from 'typescript';
 
 /**
- * The titles of the tests in a folder, by file: first arguments of calls, and first elements of arrays, which
+ * The titles of the tests in a folder and those in it, by the name of the file: first arguments of calls, and first elements of arrays, which
  * are the titles of the rows of a table.
  */
 export function testTitles(folder: string): ReadonlyMap<string, ReadonlySet<string>> {
-  const files = readdirSync(folder).filter((file) => file.endsWith('.test.ts'));
-  return new Map(files.map((file) => [file, titlesOf(join(folder, file))]));
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+  const tests = files.filter((file) => file.endsWith('.test.ts'));
+  return new Map(tests.map((file) => [basename(file), titlesOf(join(folder, file))]));
 }
 
 function titlesOf(path: string): ReadonlySet<string> {

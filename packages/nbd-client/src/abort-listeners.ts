@@ -1,35 +1,52 @@
+/** Those who wait for one signal, behind the one listener that stands for them all. */
+interface Group {
+  readonly callbacks: Set<() => void>;
+  readonly fired: () => void;
+}
+
+const groups = new WeakMap<AbortSignal, Group>();
+
 /**
- * Calls back when a signal is aborted, with one listener for each signal, however many commands share it.
+ * Calls back once when a signal is aborted; at once if it has been.
+ *
+ * A signal has one listener of this package, whatever waits for it: commands of many connections, handshakes and
+ * streams. Node warns of a leak where there are eleven. When nobody waits any more it has none.
+ *
+ * @returns to be called when it does not matter any more
  */
-export class AbortListeners<T> {
-  readonly #bySignal = new Map<AbortSignal, { readonly waiting: Set<T>; readonly listener: () => void }>();
-  readonly #aborted: (item: T, reason: unknown) => void;
-
-  /** @param aborted - called for each item that waits when its signal is aborted */
-  constructor(aborted: (item: T, reason: unknown) => void) {
-    this.#aborted = aborted;
+export function onAbort(signal: AbortSignal, callback: () => void): () => void {
+  if (signal.aborted) {
+    callback();
+    return nothing;
   }
+  const group = groups.get(signal) ?? listen(signal);
+  // The same function may be given twice.
+  const own = (): void => {
+    callback();
+  };
+  group.callbacks.add(own);
+  return () => {
+    if (!group.callbacks.delete(own) || group.callbacks.size > 0) return;
+    groups.delete(signal);
+    signal.removeEventListener('abort', group.fired);
+  };
+}
 
-  add(signal: AbortSignal, item: T): void {
-    const group = this.#bySignal.get(signal);
-    if (group !== undefined) {
-      group.waiting.add(item);
-      return;
+function listen(signal: AbortSignal): Group {
+  const callbacks = new Set<() => void>();
+  const fired = (): void => {
+    groups.delete(signal);
+    for (const callback of callbacks) {
+      callbacks.delete(callback);
+      callback();
     }
-    const waiting = new Set([item]);
-    const listener = (): void => {
-      this.#bySignal.delete(signal);
-      for (const each of waiting) this.#aborted(each, signal.reason);
-    };
-    this.#bySignal.set(signal, { waiting, listener });
-    signal.addEventListener('abort', listener, { once: true });
-  }
+  };
+  const group = { callbacks, fired };
+  groups.set(signal, group);
+  signal.addEventListener('abort', fired, { once: true });
+  return group;
+}
 
-  /** The item waits no more; without items a signal is let go. */
-  delete(signal: AbortSignal, item: T): void {
-    const group = this.#bySignal.get(signal);
-    if (group?.waiting.delete(item) !== true || group.waiting.size > 0) return;
-    this.#bySignal.delete(signal);
-    signal.removeEventListener('abort', group.listener);
-  }
+function nothing(): void {
+  // Nobody waits.
 }

@@ -5,7 +5,8 @@ import type { Command } from './commands/command.ts';
 import { ReadCommand } from './commands/read-command.ts';
 import { StatusCommand } from './commands/status-command.ts';
 import { NbdProtocolError } from './errors.ts';
-import { type HeaderStyle, ReplyParser } from './reply-parser.ts';
+import { ReplyParser } from './transmission/reply-parser.ts';
+import type { HeaderStyle } from './protocol/header-style.ts';
 
 /** What a parser made of some bytes. */
 export interface Outcome {

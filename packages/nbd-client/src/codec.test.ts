@@ -17,9 +17,9 @@ import {
   parseInfo,
   parseMetaContext,
   parseOptionReplyHeader,
-} from './option.ts';
+} from './handshake/option-messages.ts';
 import { NBD_CMD, NBD_CMD_FLAG, NBD_OPT, NBD_REP, NBD_REPLY_TYPE } from './protocol/constants.ts';
-import { encodeRequest } from './request.ts';
+import { encodeRequest } from './transmission/request.ts';
 import {
   chunk,
   data,

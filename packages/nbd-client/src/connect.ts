@@ -1,25 +1,33 @@
 import {
   checkConnections,
   checkContextNames,
+  checkedReconnect,
   checkedLimits,
   checkQuery,
   type ConnectOptions,
-  type HandshakeOptions,
   type MetaContextOptions,
   type PoolOptions,
 } from './connect-options.ts';
+import { NbdConnectError } from './errors.ts';
+import type { HandshakeOptions } from './handshake/handshake-options.ts';
 import { NbdConnection } from './connection.ts';
-import type { Endpoint } from './endpoint.ts';
-import { type ExportInfo, type ExportListing, haggleInfo, haggleList, haggleMetaContexts } from './haggle.ts';
-import { handshake } from './handshake.ts';
-import type { HandshakeReader } from './handshake-reader.ts';
-import { negotiate } from './negotiate.ts';
+import type { Endpoint } from './transport/endpoint.ts';
+import {
+  type ExportInfo,
+  type ExportListing,
+  askForInfo,
+  askForExports,
+  askForMetaContexts,
+} from './handshake/ask-server.ts';
+import { dialAndSpeak } from './handshake/dial-and-speak.ts';
+import type { HandshakeReader } from './handshake/handshake-reader.ts';
+import { openExport } from './handshake/open-export.ts';
 import { NbdPool } from './pool.ts';
-import { Session } from './session.ts';
-import { parseNbdUri } from './uri.ts';
+import { Session } from './transmission/session.ts';
+import { parseNbdUri } from './transport/uri.ts';
 
 /**
- * Connects to an export and negotiates it.
+ * Connects to an export and agrees with the server on how to talk.
  *
  * @param target - an NBD URI such as `nbd+unix:///vda?socket=/run/backup.sock`, or an endpoint
  * @throws NbdUsageError, NbdConnectError, NbdTlsError, NbdNegotiationError, NbdProtocolError, or the signal's
@@ -32,11 +40,11 @@ export async function connect(
   const limits = checkedLimits(options);
   const { metaContexts = [], extendedHeaders = true } = options;
   checkContextNames(metaContexts);
-  return handshake(endpointOf(target), options, async (io, exportName, tls) => {
-    const negotiated = await negotiate(io, { exportName, metaContexts, extendedHeaders, tls });
-    const session = new Session(io.transport, negotiated.style, limits, negotiated.exportName);
+  return dialAndSpeak(endpointOf(target), options, async (io, exportName, tls) => {
+    const opened = await openExport(io, { exportName, metaContexts, extendedHeaders, tls });
+    const session = new Session(io.transport, opened.style, limits, opened.exportName);
     handOver(io.reader, session);
-    return new NbdConnection(session, negotiated);
+    return new NbdConnection(session, opened);
   });
 }
 
@@ -47,18 +55,49 @@ export async function connect(
  * @throws as `connect`
  */
 export async function connectPool(target: string | Endpoint, options: PoolOptions): Promise<NbdPool> {
-  const { connections, ...common } = options;
+  const { connections, reconnect, ...common } = options;
   checkConnections(connections);
+  const plan = reconnect && checkedReconnect(reconnect);
   const first = await connect(target, common);
   const further = first.canMultiConn ? connections - 1 : 0;
-  const attempts = Array.from({ length: further }, () => connect(target, { ...common, metaContexts: [] }));
+  const attempts = Array.from({ length: further }, () => connectLike(first, target, common));
   const outcomes = await Promise.allSettled(attempts);
   const others = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
-  const pool = new NbdPool(first, others);
+  // The signal of `connectPool` has no say any more when a connection is opened again.
+  const open = (signal: AbortSignal): Promise<NbdConnection> =>
+    connectLike(first, target, { ...common, signal });
+  const pool = new NbdPool([first, ...others], plan && { plan, open });
   const failure = outcomes.find((outcome) => outcome.status === 'rejected');
   if (failure === undefined) return pool;
   await pool.close();
   throw failure.reason;
+}
+
+/** A connection that stands for another one. @throws as `connect`; NbdConnectError if the export is not the same */
+async function connectLike(
+  model: NbdConnection,
+  target: string | Endpoint,
+  options: ConnectOptions,
+): Promise<NbdConnection> {
+  const connection = await connect(target, options);
+  if (factsOf(connection) === factsOf(model)) return connection;
+  await connection.close();
+  throw new NbdConnectError(
+    'unreachable',
+    'the server offers another export than before, or other features of it',
+  );
+}
+
+function factsOf({
+  exportSize,
+  transmissionFlags,
+  headerStyle,
+  blockSize,
+  metaContexts,
+}: NbdConnection): string {
+  const { minimum, preferred, maximum } = blockSize;
+  const facts = [exportSize, transmissionFlags, headerStyle, minimum, preferred, maximum];
+  return JSON.stringify([facts, [...metaContexts].sort()]);
 }
 
 /** The exports of a server. @throws as `connect`; NbdNegotiationError also if it does not list them */
@@ -66,7 +105,7 @@ export async function listExports(
   target: string | Endpoint,
   options: HandshakeOptions = {},
 ): Promise<readonly ExportListing[]> {
-  return handshake(endpointOf(target), options, (io, _exportName, tls) => haggleList(io, tls));
+  return dialAndSpeak(endpointOf(target), options, (io, _exportName, tls) => askForExports(io, tls));
 }
 
 /** What a server says of an export, without opening it. @throws as `connect` */
@@ -74,7 +113,7 @@ export async function exportInfo(
   target: string | Endpoint,
   options: HandshakeOptions = {},
 ): Promise<ExportInfo> {
-  return handshake(endpointOf(target), options, (io, exportName, tls) => haggleInfo(io, tls, exportName));
+  return dialAndSpeak(endpointOf(target), options, (io, exportName, tls) => askForInfo(io, tls, exportName));
 }
 
 /**
@@ -88,8 +127,8 @@ export async function listMetaContexts(
 ): Promise<readonly string[]> {
   const { queries = [] } = options;
   for (const query of queries) checkQuery(query);
-  return handshake(endpointOf(target), options, (io, exportName, tls) =>
-    haggleMetaContexts(io, tls, exportName, queries),
+  return dialAndSpeak(endpointOf(target), options, (io, exportName, tls) =>
+    askForMetaContexts(io, tls, exportName, queries),
   );
 }
 

@@ -170,16 +170,16 @@ describe('the end of a connection', () => {
     expect(await rejection(nbd.read(0, 512))).toBeInstanceOf(NbdConnectionClosedError);
     server.connections[0]?.socket.write(data(request as Request, 0, 512));
     expect((await read).length).toBe(512);
-    expect(await closing).toEqual({ reason: 'client' });
+    expect(await closing).toEqual({ reason: 'close' });
     expect(server.requests.at(-1)?.type).toBe(NBD_CMD.DISC);
-    expect(await nbd.close()).toEqual({ reason: 'client' });
+    expect(await nbd.close()).toEqual({ reason: 'close' });
   });
 
   it('close is bounded', async () => {
     await using server = await silentServer();
     const nbd = await connect(server.endpoint, { closeTimeoutMs: 30 });
     const read = rejection(nbd.read(0, 512));
-    expect((await nbd.close()).reason).toBe('client');
+    expect((await nbd.close()).reason).toBe('close');
     expect(await read).toBeInstanceOf(NbdConnectionClosedError);
   });
 
@@ -191,7 +191,7 @@ describe('the end of a connection', () => {
     nbd.destroy(cause);
     nbd.destroy();
     expect(await read).toMatchObject({ code: 'ERR_NBD_CLOSED', cause });
-    expect(await nbd.closed).toEqual({ reason: 'client', error: cause });
+    expect(await nbd.closed).toEqual({ reason: 'destroy', error: cause });
   });
 
   it('a server that is silent with requests under way is given up, an idle connection is not', async () => {
@@ -200,14 +200,14 @@ describe('the end of a connection', () => {
     await new Promise((resolve) => setTimeout(resolve, 60));
     const failure = await rejection(nbd.read(0, 512));
     expect(failure).toMatchObject({ code: 'ERR_NBD_CLOSED', cause: expect.any(NbdConnectError) as Error });
-    expect(await nbd.closed).toMatchObject({ reason: 'error' });
+    expect(await nbd.closed).toMatchObject({ reason: 'error', error: { reason: 'timeout' } });
   });
 
   it('a server that hangs up is told apart', async () => {
     await using server = await FakeServer.start();
     const nbd = await connect(server.endpoint);
     server.connections[0]?.socket.destroy();
-    expect(await nbd.closed).toEqual({ reason: 'server' });
+    expect(await nbd.closed).toEqual({ reason: 'peer' });
   });
 
   it('no server at all is a connect error that says where', async () => {

@@ -1,23 +1,35 @@
 import type { Readable, Writable } from 'node:stream';
+import {
+  areNames,
+  bytesProblem,
+  isBoolean,
+  isSignal,
+  type OptionChecks,
+  optionsProblem,
+  plainView,
+  rangeProblem,
+  refuse,
+} from './arguments.ts';
 import type { Command, Extent } from './commands/command.ts';
-import { type Destination, ReadCommand } from './commands/read-command.ts';
+import { type Destination, memoryFor, ReadCommand } from './commands/read-command.ts';
 import { type BlockStatus, StatusCommand } from './commands/status-command.ts';
-import { NbdCommandError, NbdUsageError } from './errors.ts';
+import { NbdCommandError, NbdConnectionClosedError, NbdUsageError } from './errors.ts';
 import { ExportFeatures } from './export-features.ts';
-import { eachExtent, type ExtentsOptions, iterateExtentBatches } from './extents.ts';
-import type { Negotiated } from './negotiate.ts';
-import type { BlockSize } from './option.ts';
+import { eachExtent, extentBatches, notSelected, type ExtentsOptions } from './streams/extents.ts';
+import type { OpenedExport } from './handshake/open-export.ts';
+import type { BlockSize } from './handshake/option-messages.ts';
 import { NBD_CMD_FLAG, NBD_ERROR } from './protocol/constants.ts';
-import { MAX_COMPACT_LENGTH } from './protocol/limits.ts';
-import type { HeaderStyle } from './reply-parser.ts';
-import type { CloseInfo, ConnectionStatistics, Session } from './session.ts';
-import { readStream, type ReadStreamOptions } from './streams.ts';
+import { maxLength } from './protocol/limits.ts';
+import type { HeaderStyle } from './protocol/header-style.ts';
+import type { CloseInfo } from './transmission/close-info.ts';
+import type { ConnectionStatistics, Session } from './transmission/session.ts';
+import { readStream, type ReadStreamOptions } from './streams/read-stream.ts';
 import {
   restoreStream,
   type RestoreStreamOptions,
   writeStream,
   type WriteStreamOptions,
-} from './write-streams.ts';
+} from './streams/write-streams.ts';
 import {
   cachePieces,
   type ChangeLimits,
@@ -27,15 +39,21 @@ import {
   writePieces,
   type WriteZeroesOptions,
   writeZeroesPieces,
-} from './writing.ts';
+} from './commands/changes.ts';
 
 /** A server need not be able to give more than this in one piece, which is what DF asks for. */
 const DF_ALWAYS_BYTES = 64 * 1024;
 
+const COMMAND_OPTIONS: OptionChecks = { signal: isSignal };
+const READ_OPTIONS: OptionChecks = { ...COMMAND_OPTIONS, df: isBoolean };
+const CHANGE_OPTIONS: OptionChecks = { ...COMMAND_OPTIONS, fua: isBoolean };
+const ZEROES_OPTIONS: OptionChecks = { ...CHANGE_OPTIONS, noHole: isBoolean, fastZero: isBoolean };
+const STATUS_OPTIONS: OptionChecks = { ...COMMAND_OPTIONS, reqOne: isBoolean, contexts: areNames };
+
 /** For every command. */
 export interface CommandOptions {
   /** Rejects at once with the signal's reason; the late reply is dropped. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** For `read` and `readInto`. */
@@ -44,15 +62,15 @@ export interface ReadOptions extends CommandOptions {
    * Sets NBD_CMD_FLAG_DF, where the server knows it: the reply is one chunk. For ranges known to hold data.
    * QEMU answers a media error of such a READ with an error, of any other by dropping the connection.
    */
-  readonly df?: boolean;
+  readonly df?: boolean | undefined;
 }
 
 /** For `blockStatus`. */
 export interface BlockStatusOptions extends CommandOptions {
   /** NBD_CMD_FLAG_REQ_ONE: one extent for each context. */
-  readonly reqOne?: boolean;
+  readonly reqOne?: boolean | undefined;
   /** Some of the selected contexts. The server is asked for no more where it can filter. Default: all. */
-  readonly contexts?: readonly string[];
+  readonly contexts?: readonly string[] | undefined;
 }
 
 /**
@@ -80,17 +98,22 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
   readonly #contexts: ReadonlyMap<number, string>;
 
   /** Use `connect`. */
-  constructor(session: Session, negotiated: Negotiated) {
+  constructor(session: Session, opened: OpenedExport) {
     super();
-    this.exportName = negotiated.exportName;
-    this.exportSize = negotiated.exportSize;
-    this.blockSize = negotiated.blockSize;
-    this.headerStyle = negotiated.style;
-    this.metaContexts = [...negotiated.contexts.values()];
+    this.exportName = opened.exportName;
+    this.exportSize = opened.exportSize;
+    this.blockSize = opened.blockSize;
+    this.headerStyle = opened.style;
+    this.metaContexts = [...opened.contexts.values()];
     this.closed = session.closed;
     this.#session = session;
-    this.transmissionFlags = negotiated.transmissionFlags;
-    this.#contexts = negotiated.contexts;
+    this.transmissionFlags = opened.transmissionFlags;
+    this.#contexts = opened.contexts;
+  }
+
+  /** Whether it takes commands: neither side has begun to end it. */
+  get isOpen(): boolean {
+    return this.#session.isOpen;
   }
 
   /** Counters since the connection was opened; a copy. */
@@ -105,9 +128,8 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
    * the signal's reason
    */
   async read(offset: number, length: number, options: ReadOptions = {}): Promise<Buffer> {
-    this.#checkRange(offset, length);
-    // Not initialised: the reply is proved to cover all of it before it is handed out.
-    const buffer = Buffer.allocUnsafeSlow(length);
+    refuse(optionsProblem('read', options, READ_OPTIONS) ?? rangeProblem(this, offset, length));
+    const buffer = memoryFor(length);
     await this.#read(offset, { buffer, direct: true }, options);
     return buffer;
   }
@@ -119,6 +141,9 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
    * @throws as `read`
    */
   readInto(buffer: Uint8Array, offset: number, options: ReadOptions = {}): Promise<void> {
+    const problem =
+      bytesProblem('the buffer of readInto', buffer) ?? optionsProblem('readInto', options, READ_OPTIONS);
+    if (problem !== undefined) return Promise.reject(problem);
     return this.#read(offset, { buffer, direct: options.signal === undefined }, options);
   }
 
@@ -128,30 +153,33 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
    * @throws as `read`
    */
   async write(offset: number, bytes: Uint8Array, options: ChangeOptions = {}): Promise<void> {
-    this.#checkRange(offset, bytes.length);
-    await this.#issueAll(writePieces(this.#changeLimits, offset, bytes, options), options.signal);
+    refuse(bytesProblem('what is to be written', bytes) ?? optionsProblem('write', options, CHANGE_OPTIONS));
+    const view = plainView(bytes);
+    refuse(rangeProblem(this, offset, view.length));
+    await this.#issueAll(writePieces(this.#changeLimits, offset, view, options), options.signal);
   }
 
   /** Makes a range read as zeroes. @throws as `read` */
   async writeZeroes(offset: number, length: number, options: WriteZeroesOptions = {}): Promise<void> {
-    this.#checkRange(offset, length);
+    refuse(optionsProblem('writeZeroes', options, ZEROES_OPTIONS) ?? rangeProblem(this, offset, length));
     await this.#issueAll(writeZeroesPieces(this.#changeLimits, offset, length, options), options.signal);
   }
 
   /** Tells that a range is not needed any more; what it reads as then is undefined. @throws as `read` */
   async trim(offset: number, length: number, options: ChangeOptions = {}): Promise<void> {
-    this.#checkRange(offset, length);
+    refuse(optionsProblem('trim', options, CHANGE_OPTIONS) ?? rangeProblem(this, offset, length));
     await this.#issueAll(trimPieces(this.#changeLimits, offset, length, options), options.signal);
   }
 
   /** Tells that a range will be read soon. @throws as `read` */
   async cache(offset: number, length: number, options: CommandOptions = {}): Promise<void> {
-    this.#checkRange(offset, length);
+    refuse(optionsProblem('cache', options, COMMAND_OPTIONS) ?? rangeProblem(this, offset, length));
     await this.#issueAll(cachePieces(this.#changeLimits, offset, length), options.signal);
   }
 
   /** Puts every write that was fulfilled before onto stable storage. @throws as `read` */
   async flush(options: CommandOptions = {}): Promise<void> {
+    refuse(optionsProblem('flush', options, COMMAND_OPTIONS));
     await this.#issueAll(flushPieces(this.#changeLimits), options.signal);
   }
 
@@ -162,11 +190,11 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
    * @throws as `read`
    */
   async blockStatus(offset: number, length: number, options: BlockStatusOptions = {}): Promise<BlockStatus> {
-    this.#checkRange(offset, length);
+    refuse(optionsProblem('blockStatus', options, STATUS_OPTIONS) ?? rangeProblem(this, offset, length));
     if (this.#contexts.size === 0) throw new NbdUsageError('BLOCK_STATUS needs a selected metadata context');
     if (length === 0) throw new NbdUsageError('BLOCK_STATUS of 0 bytes');
-    if (length > this.#maxLength)
-      throw new NbdUsageError(`BLOCK_STATUS of ${length} bytes, the most is ${this.#maxLength}`);
+    const most = maxLength(this.headerStyle);
+    if (length > most) throw new NbdUsageError(`BLOCK_STATUS of ${length} bytes, the most is ${most}`);
     const flags = options.reqOne === true ? NBD_CMD_FLAG.REQ_ONE : 0;
     const wanted = this.#wantedContexts(options.contexts);
     const isSubset = wanted.size < this.#contexts.size;
@@ -185,7 +213,7 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
    * @throws as `read`
    */
   extents(context: string, options: ExtentsOptions = {}): AsyncGenerator<Extent, void, undefined> {
-    return eachExtent(this.extentBatches(context, options));
+    return eachExtent(extentBatches(this, context, options));
   }
 
   /**
@@ -197,16 +225,7 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
     context: string,
     options: ExtentsOptions = {},
   ): AsyncGenerator<readonly Extent[], void, undefined> {
-    const { start = 0, end = this.exportSize, signal } = options;
-    this.#checkSelected(context);
-    this.#checkRange(start, end - start);
-    const command = { contexts: [context], ...(signal !== undefined && { signal }) };
-    return iterateExtentBatches((offset, length) => this.blockStatus(offset, length, command), context, {
-      start,
-      end,
-      windowBytes: this.#maxLength,
-      alignment: this.blockSize.minimum,
-    });
+    return extentBatches(this, context, options);
   }
 
   /** The bytes of a range as a stream, read ahead within a bound. @throws NbdUsageError */
@@ -249,50 +268,23 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
   #wantedContexts(names: readonly string[] | undefined): ReadonlyMap<number, string> {
     if (names === undefined) return this.#contexts;
     if (names.length === 0) throw new NbdUsageError('BLOCK_STATUS of no metadata context');
-    for (const name of names) this.#checkSelected(name);
+    const missing = names.find((name) => !this.metaContexts.includes(name));
+    if (missing !== undefined) throw notSelected(missing);
     return new Map([...this.#contexts].filter(([, name]) => names.includes(name)));
-  }
-
-  #checkSelected(context: string): void {
-    if (!this.metaContexts.includes(context))
-      throw new NbdUsageError(`the metadata context ${JSON.stringify(context)} was not selected`);
-  }
-
-  /** The most that a request without payload may cover. */
-  get #maxLength(): number {
-    return this.headerStyle === 'extended' ? Number.MAX_SAFE_INTEGER : MAX_COMPACT_LENGTH;
   }
 
   get #changeLimits(): ChangeLimits {
     return {
       transmissionFlags: this.transmissionFlags,
       maximumPayload: this.blockSize.maximum,
-      maximumLength: this.#maxLength,
+      maximumLength: maxLength(this.headerStyle),
     };
-  }
-
-  #checkRange(offset: number, length: number): void {
-    const problem = this.#rangeProblem(offset, length);
-    if (problem !== undefined) throw problem;
-  }
-
-  #rangeProblem(offset: number, length: number): NbdUsageError | undefined {
-    const { exportSize, blockSize } = this;
-    if (!isOffset(offset) || !isOffset(length))
-      return new NbdUsageError(`offset ${offset} and length ${length} are not non-negative safe integers`);
-    if (length > exportSize - offset)
-      return new NbdUsageError(`${length} bytes at ${offset} reach beyond the export of ${exportSize} bytes`);
-    if (offset % blockSize.minimum !== 0 || length % blockSize.minimum !== 0)
-      return new NbdUsageError(
-        `offset ${offset} and length ${length} are not multiples of the block size ${blockSize.minimum}`,
-      );
-    return undefined;
   }
 
   /** Not an async function: a small read has no promise but its command's own. */
   #read(offset: number, destination: Destination, options: ReadOptions): Promise<void> {
     const { length } = destination.buffer;
-    const problem = this.#rangeProblem(offset, length);
+    const problem = rangeProblem(this, offset, length);
     if (problem !== undefined) return Promise.reject(problem);
     const df = options.df === true && this.canDf;
     if (length === 0 || length > Math.min(this.blockSize.maximum, DF_ALWAYS_BYTES))
@@ -342,10 +334,14 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
     const outcomes = await Promise.allSettled(
       commands.map((command) => this.#session.issue(command, signal)),
     );
-    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+    const reasons = outcomes.flatMap((outcome) =>
+      outcome.status === 'rejected' ? [outcome.reason as unknown] : [],
+    );
+    if (reasons.length > 0) throw reasons.find(mayHaveReached) ?? reasons[0];
   }
 }
 
-function isOffset(value: number): boolean {
-  return Number.isSafeInteger(value) && value >= 0;
+/** Of what several pieces failed with, one that was sent counts: the whole must not be taken for never sent. */
+function mayHaveReached(reason: unknown): boolean {
+  return !(reason instanceof NbdConnectionClosedError) || reason.sent;
 }

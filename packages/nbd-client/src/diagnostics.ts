@@ -33,7 +33,7 @@ export interface ClosedMessage {
   /** As in `CommandTrace`. */
   readonly connection: number;
   /** As in `CloseInfo`. */
-  readonly reason: 'client' | 'server' | 'error';
+  readonly reason: 'close' | 'destroy' | 'peer' | 'error';
   /** Why, if there is a reason. */
   readonly error?: Error;
 }

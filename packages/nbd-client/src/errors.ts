@@ -2,7 +2,13 @@ import { NBD_ERROR, NBD_OPT, NBD_REP, nameOf } from './protocol/constants.ts';
 
 /** What every error of this package has: a stable `code` to test for. Messages may change, codes do not. */
 export abstract class NbdError extends Error {
+  /** Such as `ERR_NBD_USAGE`. */
   abstract readonly code: string;
+
+  /** @param message - may hold text from elsewhere: what a terminal would take for a command is made visible here */
+  constructor(message: string, options?: ErrorOptions) {
+    super(sanitize(message), options);
+  }
 }
 
 /** The caller's mistake, found before anything was sent. The connection stays usable. */
@@ -13,12 +19,25 @@ export class NbdUsageError extends NbdError {
   readonly code = 'ERR_NBD_USAGE';
 }
 
+/**
+ * What kept a connection from being: the server is `unreachable`; it was reached and has `closed` the connection, or the
+ * connection broke; or it took longer than there was time for (`timeout`).
+ */
+export type ConnectFailure = 'unreachable' | 'closed' | 'timeout';
+
 /** The server could not be reached, or did not finish its greeting in time. */
 export class NbdConnectError extends NbdError {
   static {
     this.prototype.name = 'NbdConnectError';
   }
   readonly code = 'ERR_NBD_CONNECT';
+  /** Which of them it was. */
+  readonly reason: ConnectFailure;
+
+  constructor(reason: ConnectFailure, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+  }
 }
 
 /** TLS was asked for and could not be had; nothing was sent in plain text. */
@@ -124,12 +143,22 @@ export class NbdConnectionClosedError extends NbdError {
     this.prototype.name = 'NbdConnectionClosedError';
   }
   readonly code = 'ERR_NBD_CLOSED';
+  /** Whether the command may have reached the server; if not, another connection can have it. */
+  readonly sent: boolean;
+
+  constructor(message: string, options: ErrorOptions & { readonly sent?: boolean } = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : {});
+    this.sent = options.sent ?? false;
+  }
 }
 
-/** Text from a peer with control characters made visible, for messages and logs. */
+/**
+ * Text from elsewhere for messages and logs: control characters, those that change the direction of text, and halves of
+ * surrogate pairs are made visible. Every message of this package has gone through it.
+ */
 export function sanitize(text: string): string {
   return text.replace(
-    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu,
     (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
   );
 }

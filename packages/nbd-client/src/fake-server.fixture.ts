@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Endpoint } from './endpoint.ts';
+import type { Endpoint } from './transport/endpoint.ts';
 import {
   isErrorReply,
   NBD_CMD,

@@ -101,7 +101,7 @@ describe('a pool', () => {
     });
     expect(pool.connections.map(({ statistics }) => statistics.requests)).toEqual([1, 1, 1]);
     await pool.close();
-    expect(await pool.closed).toEqual([{ reason: 'client' }, { reason: 'client' }, { reason: 'client' }]);
+    expect(await pool.closed).toEqual([{ reason: 'close' }, { reason: 'close' }, { reason: 'close' }]);
   });
 
   it('is one connection where the server allows no more', async () => {
@@ -150,7 +150,7 @@ describe('those who watch', () => {
         { server: path, exportName: 'vda', tls: false, result: nbd },
         { connection: expect.any(Number) as number, ...read },
         5,
-        'client',
+        'close',
       ]);
     } finally {
       for (const [name, listener] of listeners) unsubscribe(name, listener);

@@ -53,7 +53,7 @@ export async function expectDead(
   expect(first).toBeInstanceOf(errorClass);
   expect(neighbour).toBe(first);
   const info = await nbd.closed;
-  expect(info.reason).toBe(errorClass === NbdProtocolError ? 'error' : 'server');
+  expect(info.reason).toBe(errorClass === NbdProtocolError ? 'error' : 'peer');
   expect(await rejection(nbd.read(0, 512))).toBeInstanceOf(NbdError);
 }
 

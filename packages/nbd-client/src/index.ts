@@ -1,8 +1,9 @@
 export type { Extent } from './commands/command.ts';
 export type { BlockStatus } from './commands/status-command.ts';
 export { connect, connectPool, exportInfo, listExports, listMetaContexts } from './connect.ts';
-export type { ConnectOptions, HandshakeOptions, MetaContextOptions, PoolOptions } from './connect-options.ts';
-export type { ExportInfo, ExportListing } from './haggle.ts';
+export type { ConnectOptions, MetaContextOptions, PoolOptions, ReconnectOptions } from './connect-options.ts';
+export type { HandshakeOptions } from './handshake/handshake-options.ts';
+export type { ExportInfo, ExportListing } from './handshake/ask-server.ts';
 export { NbdPool } from './pool.ts';
 export {
   type BlockStatusOptions,
@@ -11,8 +12,10 @@ export {
   type ReadOptions,
 } from './connection.ts';
 export type { ClosedMessage, CommandTrace, ConnectTrace } from './diagnostics.ts';
-export type { Address, Endpoint } from './endpoint.ts';
+export type { Address } from './transport/address.ts';
+export type { Endpoint } from './transport/endpoint.ts';
 export {
+  type ConnectFailure,
   NbdCommandError,
   NbdConnectError,
   NbdConnectionClosedError,
@@ -24,8 +27,8 @@ export {
   sanitize,
 } from './errors.ts';
 export { ExportFeatures } from './export-features.ts';
-export type { ExtentsOptions } from './extents.ts';
-export type { BlockSize } from './option.ts';
+export type { ExtentsOptions } from './streams/extents.ts';
+export type { BlockSize } from './handshake/option-messages.ts';
 export {
   NBD_CMD,
   NBD_CMD_FLAG,
@@ -41,10 +44,11 @@ export {
   NBD_REP,
   NBD_STATE_ZERO,
 } from './protocol/constants.ts';
-export type { HeaderStyle } from './reply-parser.ts';
-export type { CloseInfo, ConnectionStatistics } from './session.ts';
-export type { PskOptions, TlsFiles, TlsOptions, X509Options } from './tls-options.ts';
-export type { ReadStreamOptions } from './streams.ts';
-export { parseNbdUri } from './uri.ts';
-export type { RestoreChunk, RestoreStreamOptions, WriteStreamOptions } from './write-streams.ts';
-export type { ChangeOptions, WriteZeroesOptions } from './writing.ts';
+export type { HeaderStyle } from './protocol/header-style.ts';
+export type { CloseInfo, CloseReason } from './transmission/close-info.ts';
+export type { ConnectionStatistics } from './transmission/session.ts';
+export type { PskOptions, TlsFiles, TlsOptions, X509Options } from './transport/tls-options.ts';
+export type { ReadStreamOptions } from './streams/read-stream.ts';
+export { parseNbdUri } from './transport/uri.ts';
+export type { RestoreChunk, RestoreStreamOptions, WriteStreamOptions } from './streams/write-streams.ts';
+export type { ChangeOptions, WriteZeroesOptions } from './commands/changes.ts';

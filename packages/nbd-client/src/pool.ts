@@ -3,41 +3,50 @@ import type { Extent } from './commands/command.ts';
 import type { BlockStatus } from './commands/status-command.ts';
 import type { BlockStatusOptions, CommandOptions, NbdConnection, ReadOptions } from './connection.ts';
 import { ExportFeatures } from './export-features.ts';
-import type { ExtentsOptions } from './extents.ts';
-import type { BlockSize } from './option.ts';
-import type { HeaderStyle } from './reply-parser.ts';
-import type { CloseInfo, ConnectionStatistics } from './session.ts';
-import { readStream, type ReadStreamOptions } from './streams.ts';
+import { eachExtent, extentBatches, type ExtentsOptions } from './streams/extents.ts';
+import { PoolMembers, type Reopening } from './pool-members.ts';
+import type { BlockSize } from './handshake/option-messages.ts';
+import type { HeaderStyle } from './protocol/header-style.ts';
+import type { CloseInfo } from './transmission/close-info.ts';
+import type { ConnectionStatistics } from './transmission/session.ts';
+import { readStream, type ReadStreamOptions } from './streams/read-stream.ts';
 import {
   restoreStream,
   type RestoreStreamOptions,
   writeStream,
   type WriteStreamOptions,
-} from './write-streams.ts';
-import type { ChangeOptions, WriteZeroesOptions } from './writing.ts';
+} from './streams/write-streams.ts';
+import type { ChangeOptions, WriteZeroesOptions } from './commands/changes.ts';
 
 /**
  * Several connections to one export as one: the same commands, each on the connection with the least under
- * way. Metadata contexts are on the first one only.
+ * way of those that are open.
+ *
+ * A connection that ends takes with it what it had sent (NbdConnectionClosedError), and nothing else: what still
+ * waited for room in its window goes to another one. The pool is smaller then, until `reconnect` fills its place. Only
+ * without any connection a command fails at once, with NbdConnectionClosedError.
  *
  * The server promised (NBD_FLAG_CAN_MULTI_CONN) that what one connection has written all of them see, and
  * that a flush covers all writes that were fulfilled.
  */
 export class NbdPool extends ExportFeatures implements AsyncDisposable {
-  /** One, or more where the server allows it. */
-  readonly connections: readonly NbdConnection[];
-  /** Resolves, never rejects, when all connections have ended; in the order of `connections`. */
+  /** Resolves, never rejects, when all connections have ended and none comes any more: how the last in each place did. */
   readonly closed: Promise<readonly CloseInfo[]>;
+  /** Tells what all connections have in common. */
   readonly #first: NbdConnection;
-  readonly #underWay: number[];
+  readonly #members: PoolMembers;
 
   /** Use `connectPool`. */
-  constructor(first: NbdConnection, others: readonly NbdConnection[]) {
+  constructor(connections: readonly [NbdConnection, ...NbdConnection[]], reopening?: Reopening) {
     super();
-    this.connections = [first, ...others];
-    this.closed = Promise.all(this.connections.map((connection) => connection.closed));
-    this.#first = first;
-    this.#underWay = this.connections.map(() => 0);
+    this.#first = connections[0];
+    this.#members = new PoolMembers(connections, reopening);
+    this.closed = this.#members.closed;
+  }
+
+  /** Those that take commands now: fewer than there were when some have ended. */
+  get connections(): readonly NbdConnection[] {
+    return this.#members.open;
   }
 
   /** As it was asked for. */
@@ -71,70 +80,60 @@ export class NbdPool extends ExportFeatures implements AsyncDisposable {
 
   /** Of all connections together. */
   get statistics(): ConnectionStatistics {
-    const sum = (key: keyof ConnectionStatistics): number =>
-      this.connections.reduce((total, { statistics }) => total + statistics[key], 0);
-    return {
-      bytesReceived: sum('bytesReceived'),
-      bytesSent: sum('bytesSent'),
-      requests: sum('requests'),
-      readBytesRequested: sum('readBytesRequested'),
-      writtenBytes: sum('writtenBytes'),
-      requestsInFlight: sum('requestsInFlight'),
-      requestsWaiting: sum('requestsWaiting'),
-    };
+    return this.#members.statistics;
   }
 
   /** @see NbdConnection.read */
   read(offset: number, length: number, options?: ReadOptions): Promise<Buffer> {
-    return this.#spread((connection) => connection.read(offset, length, options));
+    return this.#members.run((connection) => connection.read(offset, length, options));
   }
 
   /** @see NbdConnection.readInto */
   readInto(buffer: Uint8Array, offset: number, options?: ReadOptions): Promise<void> {
-    return this.#spread((connection) => connection.readInto(buffer, offset, options));
+    return this.#members.run((connection) => connection.readInto(buffer, offset, options));
   }
 
   /** @see NbdConnection.blockStatus */
   blockStatus(offset: number, length: number, options?: BlockStatusOptions): Promise<BlockStatus> {
-    return this.#first.blockStatus(offset, length, options);
+    return this.#members.run((connection) => connection.blockStatus(offset, length, options));
   }
 
   /** @see NbdConnection.extents */
   extents(context: string, options?: ExtentsOptions): AsyncGenerator<Extent, void, undefined> {
-    return this.#first.extents(context, options);
+    return eachExtent(this.extentBatches(context, options));
   }
 
   /** @see NbdConnection.extentBatches */
   extentBatches(
     context: string,
-    options?: ExtentsOptions,
+    options: ExtentsOptions = {},
   ): AsyncGenerator<readonly Extent[], void, undefined> {
-    return this.#first.extentBatches(context, options);
+    return extentBatches(this, context, options);
   }
 
   /** @see NbdConnection.write */
   write(offset: number, bytes: Uint8Array, options?: ChangeOptions): Promise<void> {
-    return this.#spread((connection) => connection.write(offset, bytes, options));
+    return this.#members.run((connection) => connection.write(offset, bytes, options));
   }
 
   /** @see NbdConnection.writeZeroes */
   writeZeroes(offset: number, length: number, options?: WriteZeroesOptions): Promise<void> {
-    return this.#spread((connection) => connection.writeZeroes(offset, length, options));
+    return this.#members.run((connection) => connection.writeZeroes(offset, length, options));
   }
 
   /** @see NbdConnection.trim */
   trim(offset: number, length: number, options?: ChangeOptions): Promise<void> {
-    return this.#spread((connection) => connection.trim(offset, length, options));
+    return this.#members.run((connection) => connection.trim(offset, length, options));
   }
 
   /** @see NbdConnection.cache */
   cache(offset: number, length: number, options?: CommandOptions): Promise<void> {
-    return this.#spread((connection) => connection.cache(offset, length, options));
+    return this.#members.run((connection) => connection.cache(offset, length, options));
   }
 
   /** @see NbdConnection.flush */
   flush(options?: CommandOptions): Promise<void> {
-    return this.#first.flush(options);
+    return this.#members.run((connection) => connection.flush(options));
   }
 
   /** The bytes of a range as a stream, read ahead within a bound. @throws NbdUsageError */
@@ -160,29 +159,17 @@ export class NbdPool extends ExportFeatures implements AsyncDisposable {
     return restoreStream(this, options);
   }
 
-  /** Closes all connections. */
+  /** Closes all connections; none is opened again. */
   close(): Promise<readonly CloseInfo[]> {
-    return Promise.all(this.connections.map((connection) => connection.close()));
+    return this.#members.close();
   }
 
   /** Ends all connections now; what is under way is rejected. */
   destroy(reason?: Error): void {
-    for (const connection of this.connections) connection.destroy(reason);
+    this.#members.destroy(reason);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-
-  async #spread<T>(command: (connection: NbdConnection) => Promise<T>): Promise<T> {
-    let least = 0;
-    for (const [index, count] of this.#underWay.entries())
-      if (count < (this.#underWay[least] ?? 0)) least = index;
-    this.#underWay[least] = (this.#underWay[least] ?? 0) + 1;
-    try {
-      return await command(this.connections[least] ?? this.#first);
-    } finally {
-      this.#underWay[least] = (this.#underWay[least] ?? 0) - 1;
-    }
   }
 }

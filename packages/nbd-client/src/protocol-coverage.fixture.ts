@@ -22,11 +22,11 @@ type TableName =
 /** Constants that stand alone. */
 type Single = Exclude<keyof typeof constants, TableName | 'isErrorReply' | 'nameOf'>;
 
-const ORDER = 'negotiate.test.ts › extended headers, structured replies, contexts, then the export';
-const CHANGES = 'writing.test.ts › each change is sent as the specification has it';
-const REFUSED = 'writing.test.ts › that the export does not take are found before anything is sent';
+const ORDER = 'open-export.test.ts › extended headers, structured replies, contexts, then the export';
+const CHANGES = 'changes.test.ts › each change is sent as the specification has it';
+const REFUSED = 'changes.test.ts › that the export does not take are found before anything is sent';
 const POOL = 'features.test.ts › knows what its connections know, and adds up what they did';
-const REFUSAL = 'haggle.test.ts › %s to option %i: an error with both, and a goodbye behind it';
+const REFUSAL = 'ask-server.test.ts › %s to option %i: an error with both, and a goodbye behind it';
 const INTERLEAVED =
   'codec.test.ts › structured chunks that interleave give what they say, wherever they are cut';
 const EXTENDED = 'codec.test.ts › extended chunks give what they say, wherever they are cut';
@@ -36,30 +36,30 @@ const EXTENDED_REQUEST = 'codec.test.ts › extended, where a WRITE announces it
 const OPTION_BYTES = 'codec.test.ts › requests';
 const REPLY_BYTES = 'codec.test.ts › replies';
 const FILTER = 'features.test.ts › is asked with a payload where the server can filter';
-const OLDSTYLE = 'negotiate.test.ts › oldstyle: one export without name';
-const NOT_FIXED = 'negotiate.test.ts › %s: only NBD_OPT_EXPORT_NAME'.replace(
+const OLDSTYLE = 'open-export.test.ts › oldstyle: one export without name';
+const NOT_FIXED = 'open-export.test.ts › %s: only NBD_OPT_EXPORT_NAME'.replace(
   '%s',
   'newstyle that is not fixed, %s',
 );
-const ALL_INFO = 'haggle.test.ts › asks for everything, behind the best headers there are';
+const ALL_INFO = 'ask-server.test.ts › asks for everything, behind the best headers there are';
 const ERRNO = 'errors of one command carry the value of the wire and its name';
 
 const options: Table<typeof constants.NBD_OPT> = {
   EXPORT_NAME: does(
     'fall-back where the server is not fixed newstyle or does not know GO',
     NOT_FIXED,
-    'negotiate.test.ts › fixed newstyle without NBD_OPT_GO falls back to NBD_OPT_EXPORT_NAME',
-    'negotiate.test.ts › an export it does not have: the server hangs up, which says so',
+    'open-export.test.ts › fixed newstyle without NBD_OPT_GO falls back to NBD_OPT_EXPORT_NAME',
+    'open-export.test.ts › an export it does not have: the server hangs up, which says so',
   ),
   ABORT: does(
     'said after LIST, INFO and LIST_META_CONTEXT and after a refusal; waits a second for the end',
-    'haggle.test.ts › brings names and descriptions and says goodbye',
-    'haggle.test.ts › a server that just hangs up at the goodbye, or does not even do that, is left',
+    'ask-server.test.ts › brings names and descriptions and says goodbye',
+    'ask-server.test.ts › a server that just hangs up at the goodbye, or does not even do that, is left',
   ),
   LIST: does(
     '`listExports`',
-    'haggle.test.ts › brings names and descriptions and says goodbye',
-    'haggle.test.ts › is refused by policy: an error that says so, after a goodbye',
+    'ask-server.test.ts › brings names and descriptions and says goodbye',
+    'ask-server.test.ts › is refused by policy: an error that says so, after a goodbye',
   ),
   STARTTLS: does(
     'first of all where TLS is asked for; everything is negotiated behind it',
@@ -69,36 +69,36 @@ const options: Table<typeof constants.NBD_OPT> = {
   GO: does(
     'opens an export, asking for its block sizes',
     ORDER,
-    'negotiate.test.ts › extended headers without NBD_OPT_GO are an error: there is no way back from them',
+    'open-export.test.ts › extended headers without NBD_OPT_GO are an error: there is no way back from them',
   ),
   STRUCTURED_REPLY: does('asked for where extended headers are refused', ORDER),
   LIST_META_CONTEXT: does(
     '`listMetaContexts`, with queries; `exportInfo`',
-    'haggle.test.ts › lists all, or what fits a query',
-    'haggle.test.ts › asks QEMU 3.0 for its own contexts, which it lists only then',
-    'haggle.test.ts › discards what came before an error',
+    'ask-server.test.ts › lists all, or what fits a query',
+    'ask-server.test.ts › asks QEMU 3.0 for its own contexts, which it lists only then',
+    'ask-server.test.ts › discards what came before an error',
   ),
   SET_META_CONTEXT: does(
     'selects `metaContexts`, once, for the export that is opened',
     ORDER,
-    'haggle.test.ts › metadata contexts that the server does not know are not selected; no status can be asked then',
+    'ask-server.test.ts › metadata contexts that the server does not know are not selected; no status can be asked then',
   ),
   EXTENDED_HEADERS: does(
     'asked for first; `extendedHeaders: false` leaves it out',
-    'negotiate.test.ts › nothing behind extended headers where those are known',
-    'negotiate.test.ts › no extended headers where they are not wanted, no contexts where none are',
+    'open-export.test.ts › nothing behind extended headers where those are known',
+    'open-export.test.ts › no extended headers where they are not wanted, no contexts where none are',
   ),
 };
 
 const optionReplies: Table<typeof constants.NBD_REP> = {
   ACK: does('must be empty', ORDER, 'hostile-handshake.test.ts › H37 an ACK with a payload'),
-  SERVER: does('only to LIST', 'haggle.test.ts › brings names and descriptions and says goodbye'),
+  SERVER: does('only to LIST', 'ask-server.test.ts › brings names and descriptions and says goodbye'),
   INFO: does('only to INFO and GO', ALL_INFO),
   META_CONTEXT: does('only to LIST_META_CONTEXT and SET_META_CONTEXT', REPLY_BYTES),
   ERR_UNSUP: does('falls back, or `NbdNegotiationError`', ORDER),
   ERR_POLICY: does(
     'as any refusal: falls back, or `NbdNegotiationError`; of STARTTLS `NbdTlsError`',
-    'haggle.test.ts › is refused by policy: an error that says so, after a goodbye',
+    'ask-server.test.ts › is refused by policy: an error that says so, after a goodbye',
     'tls.test.ts › T1 is refused by policy',
   ),
   ERR_INVALID: does('as ERR_POLICY', REFUSAL),
@@ -107,7 +107,7 @@ const optionReplies: Table<typeof constants.NBD_REP> = {
   ERR_UNKNOWN: does('`NbdNegotiationError` with what the server said', REFUSAL),
   ERR_SHUTDOWN: does('ends the negotiation with a goodbye, whatever was asked', REFUSAL),
   ERR_BLOCK_SIZE_REQD: does('`NbdNegotiationError`; block sizes are always asked for', REFUSAL),
-  ERR_TOO_BIG: does('as ERR_POLICY', 'haggle.test.ts › discards what came before an error'),
+  ERR_TOO_BIG: does('as ERR_POLICY', 'ask-server.test.ts › discards what came before an error'),
   ERR_EXT_HEADER_REQD: does('ends the negotiation: `NbdNegotiationError`', REFUSAL),
 };
 
@@ -238,7 +238,7 @@ const errors: Table<typeof constants.NBD_ERROR> = {
     'hostile-status.test.ts › an error: this command fails',
     'hostile-read.test.ts › H14 an unknown errno',
   ),
-  ENOSPC: does('`NbdCommandError`', 'writing.test.ts › fail alone'),
+  ENOSPC: does('`NbdCommandError`', 'changes.test.ts › fail alone'),
   EOVERFLOW: does(
     '`NbdCommandError`; a READ with DF is repeated without it',
     'features.test.ts › is repeated without it where the server cannot give so much in one piece',

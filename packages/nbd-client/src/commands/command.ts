@@ -1,4 +1,4 @@
-import { NbdCommandError, NbdProtocolError, sanitize } from '../errors.ts';
+import { NbdCommandError, NbdProtocolError, NbdUsageError, sanitize } from '../errors.ts';
 import { NBD_CMD, nameOf } from '../protocol/constants.ts';
 
 /** One extent of a metadata context. */
@@ -89,9 +89,29 @@ export abstract class Command<T = unknown> {
     return null;
   }
 
+  /** What keeps it from being sent: found last of all, because a command may have waited for long. */
+  get obstacle(): NbdUsageError | undefined {
+    return undefined;
+  }
+
   /** Where a content chunk goes; null to drop it. */
   data(offset: number, length: number): Uint8Array | null {
     throw this.unexpected(`a data chunk of ${length} bytes at ${offset}`);
+  }
+
+  /**
+   * Whether content may still go to `target`: not once the promise is settled, and not into memory that was given
+   * away meanwhile, which fails the command.
+   *
+   * @param length - what `target` had when it was named
+   */
+  takes(target: Uint8Array, length: number): boolean {
+    if (this.#settled) return false;
+    if (target.length === length) return true;
+    this.fail(
+      new NbdUsageError(`the memory of a READ at ${this.offset} was detached before its content came`),
+    );
+    return false;
   }
 
   hole(offset: number, length: number): void {

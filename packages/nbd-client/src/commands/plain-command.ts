@@ -1,3 +1,4 @@
+import { NbdUsageError } from '../errors.ts';
 import { NBD_CMD } from '../protocol/constants.ts';
 import { Command } from './command.ts';
 
@@ -30,8 +31,14 @@ export class PlainCommand extends Command<void> {
     return this.#payload;
   }
 
+  /** Memory that was given away meanwhile has no bytes: the server would take the next request for them. */
+  override get obstacle(): NbdUsageError | undefined {
+    if (this.#payload === null || this.#payload.byteLength === this.length) return undefined;
+    return new NbdUsageError(`the memory of a WRITE at ${this.offset} was detached before it was sent`);
+  }
+
   override get payloadBytes(): number {
-    return this.#payload?.length ?? 0;
+    return this.#payload === null ? 0 : this.length;
   }
 
   protected override result(): void {

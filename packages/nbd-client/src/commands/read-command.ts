@@ -1,4 +1,4 @@
-import { NbdProtocolError } from '../errors.ts';
+import { NbdProtocolError, NbdUsageError } from '../errors.ts';
 import { NBD_CMD, NBD_CMD_FLAG } from '../protocol/constants.ts';
 import { Command } from './command.ts';
 import { Coverage } from './coverage.ts';
@@ -36,14 +36,15 @@ export class ReadCommand extends Command<void> {
 
   override data(offset: number, length: number): Uint8Array | null {
     const at = this.#place(offset, length);
-    if (this.settled) return null;
+    if (!this.takes(this.#destination.buffer, this.length)) return null;
     const { buffer } = this.#destination;
     return length === buffer.length ? buffer : buffer.subarray(at, at + length);
   }
 
   override hole(offset: number, length: number): void {
     const at = this.#place(offset, length);
-    if (!this.settled) this.#destination.buffer.fill(0, at, at + length);
+    const { buffer } = this.#destination;
+    if (this.takes(buffer, this.length)) buffer.fill(0, at, at + length);
   }
 
   #place(offset: number, length: number): number {
@@ -67,5 +68,15 @@ export class ReadCommand extends Command<void> {
 
   protected override result(): void {
     if (this.#come !== 'all') this.#pieces().prove();
+  }
+}
+
+/** Not initialised: the reply is proved to cover all of it before it is handed out. @throws NbdUsageError */
+export function memoryFor(length: number): Buffer {
+  try {
+    return Buffer.allocUnsafeSlow(length);
+  } catch (cause) {
+    // More than any buffer may have, or than there is.
+    throw new NbdUsageError(`there is no memory for a read of ${length} bytes: read in pieces`, { cause });
   }
 }

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { HeaderStyle } from './header-style.ts';
 
 /** "Strings … MUST NOT exceed 4096 bytes": section "Values". */
 export const MAX_STRING_BYTES = 4096;
@@ -33,4 +34,9 @@ export const UNLIMITED_PAYLOAD = 0xffffffff;
 export const MAX_PAYLOAD: number = 2 ** 26;
 
 /** Without extended headers a length has 32 bits; asked for in multiples of 64 KiB (QEMU 7.2 rounds). */
-export const MAX_COMPACT_LENGTH: number = 2 ** 32 - 2 ** 16;
+const MAX_COMPACT_LENGTH: number = 2 ** 32 - 2 ** 16;
+
+/** The most that a request without payload may cover. */
+export function maxLength(style: HeaderStyle): number {
+  return style === 'extended' ? Number.MAX_SAFE_INTEGER : MAX_COMPACT_LENGTH;
+}

@@ -23,11 +23,14 @@ function reasonOf(error: NbdError): SourceReason {
   if (errno === 'ENOENT' || errno === 'ECONNREFUSED') return 'absent';
   if (error instanceof NbdConnectionClosedError)
     // A server that is silent for too long is given up by our side.
-    return error.cause instanceof NbdConnectError ? 'timeout' : 'closed';
+    return isTimeout(error.cause) ? 'timeout' : 'closed';
   if (error instanceof NbdNegotiationError) return error.reply === null ? 'closed' : 'absent';
-  // A handshake that took too long is told from one that was broken off by its text alone.
-  if (error instanceof NbdConnectError) return / within \d+ ms/.test(error.message) ? 'timeout' : 'closed';
+  if (error instanceof NbdConnectError) return isTimeout(error) ? 'timeout' : 'closed';
   return 'failed';
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof NbdConnectError && error.reason === 'timeout';
 }
 
 function reasonOfErrno(name: string): SourceReason {

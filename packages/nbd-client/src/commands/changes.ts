@@ -1,0 +1,118 @@
+import type { Command } from './command.ts';
+import { PlainCommand } from './plain-command.ts';
+import { NbdUsageError } from '../errors.ts';
+import { NBD_CMD, NBD_CMD_FLAG, NBD_FLAG } from '../protocol/constants.ts';
+
+/** For the commands that change the export. */
+export interface ChangeOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** NBD_CMD_FLAG_FUA: on stable storage when the promise is fulfilled. */
+  readonly fua?: boolean | undefined;
+}
+
+/** For `writeZeroes`. */
+export interface WriteZeroesOptions extends ChangeOptions {
+  /** NBD_CMD_FLAG_NO_HOLE: keeps the range allocated. */
+  readonly noHole?: boolean | undefined;
+  /** NBD_CMD_FLAG_FAST_ZERO: fails with ENOTSUP rather than be as slow as a write. */
+  readonly fastZero?: boolean | undefined;
+}
+
+/** What is known of an export when a change of it is asked for. */
+export interface ChangeLimits {
+  readonly transmissionFlags: number;
+  /** The most that one WRITE or CACHE may cover, in bytes. */
+  readonly maximumPayload: number;
+  /** The most that one TRIM or WRITE_ZEROES may cover, in bytes. */
+  readonly maximumLength: number;
+}
+
+/** A range cut into commands, or one command without a range. */
+export type Pieces = readonly Command<void>[];
+
+/** @throws NbdUsageError if the export does not take such a command */
+export function writePieces(
+  limits: ChangeLimits,
+  offset: number,
+  bytes: Uint8Array,
+  options: ChangeOptions,
+): Pieces {
+  requireWritable(limits);
+  const flags = fuaFlag(limits, options);
+  // The socket may hold on to the bytes after an abort, when they are the caller's again.
+  const owned = options.signal === undefined ? bytes : Uint8Array.from(bytes);
+  return cut(offset, bytes.length, limits.maximumPayload).map(
+    ([at, length]) =>
+      new PlainCommand(NBD_CMD.WRITE, at, length, flags, owned.subarray(at - offset, at - offset + length)),
+  );
+}
+
+/** @throws NbdUsageError if the export does not take such a command */
+export function writeZeroesPieces(
+  limits: ChangeLimits,
+  offset: number,
+  length: number,
+  options: WriteZeroesOptions,
+): Pieces {
+  requireWritable(limits);
+  require(limits, NBD_FLAG.SEND_WRITE_ZEROES, 'NBD_CMD_WRITE_ZEROES');
+  let flags = fuaFlag(limits, options);
+  if (options.noHole === true) flags |= NBD_CMD_FLAG.NO_HOLE;
+  if (options.fastZero === true) {
+    require(limits, NBD_FLAG.SEND_FAST_ZERO, 'NBD_CMD_FLAG_FAST_ZERO');
+    flags |= NBD_CMD_FLAG.FAST_ZERO;
+  }
+  return cut(offset, length, limits.maximumLength).map(
+    ([at, size]) => new PlainCommand(NBD_CMD.WRITE_ZEROES, at, size, flags),
+  );
+}
+
+/** @throws NbdUsageError if the export does not take such a command */
+export function trimPieces(
+  limits: ChangeLimits,
+  offset: number,
+  length: number,
+  options: ChangeOptions,
+): Pieces {
+  requireWritable(limits);
+  require(limits, NBD_FLAG.SEND_TRIM, 'NBD_CMD_TRIM');
+  const flags = fuaFlag(limits, options);
+  return cut(offset, length, limits.maximumLength).map(
+    ([at, size]) => new PlainCommand(NBD_CMD.TRIM, at, size, flags),
+  );
+}
+
+/** @throws NbdUsageError if the export does not take such a command */
+export function cachePieces(limits: ChangeLimits, offset: number, length: number): Pieces {
+  require(limits, NBD_FLAG.SEND_CACHE, 'NBD_CMD_CACHE');
+  return cut(offset, length, limits.maximumPayload).map(
+    ([at, size]) => new PlainCommand(NBD_CMD.CACHE, at, size, 0),
+  );
+}
+
+/** @throws NbdUsageError if the export does not take such a command */
+export function flushPieces(limits: ChangeLimits): Pieces {
+  require(limits, NBD_FLAG.SEND_FLUSH, 'NBD_CMD_FLUSH');
+  return [new PlainCommand(NBD_CMD.FLUSH, 0, 0, 0)];
+}
+
+function cut(offset: number, length: number, maximum: number): [number, number][] {
+  const pieces: [number, number][] = [];
+  for (let at = offset; at < offset + length; at += maximum)
+    pieces.push([at, Math.min(maximum, offset + length - at)]);
+  return pieces;
+}
+
+function requireWritable({ transmissionFlags }: ChangeLimits): void {
+  if ((transmissionFlags & NBD_FLAG.READ_ONLY) !== 0) throw new NbdUsageError('the export is read-only');
+}
+
+function require({ transmissionFlags }: ChangeLimits, flag: number, what: string): void {
+  if ((transmissionFlags & flag) === 0) throw new NbdUsageError(`the server does not offer ${what}`);
+}
+
+function fuaFlag(limits: ChangeLimits, { fua }: ChangeOptions): number {
+  if (fua !== true) return 0;
+  require(limits, NBD_FLAG.SEND_FUA, 'NBD_CMD_FLAG_FUA');
+  return NBD_CMD_FLAG.FUA;
+}

@@ -1,0 +1,37 @@
+import { NbdConnectionClosedError, NbdProtocolError } from '../errors.ts';
+
+/**
+ * What ended a connection: a call of `close` or of `destroy`; the `peer`, the server, which hung up; or an `error`.
+ */
+export type CloseReason = 'close' | 'destroy' | 'peer' | 'error';
+
+/** How a connection came to its end. */
+export interface CloseInfo {
+  /** What ended it. */
+  readonly reason: CloseReason;
+  /**
+   * With `error` always: an NbdConnectError whose `reason` is `timeout` where the server was silent for too long. With
+   * `close`, where the server did not finish in time. With `destroy`, what it was called with.
+   */
+  readonly error?: Error;
+}
+
+/** @param expected - whether the goodbye was said before */
+export function closeInfo(error: Error | undefined, expected: boolean): CloseInfo {
+  if (expected) return { reason: 'close' };
+  return error === undefined ? { reason: 'peer' } : { reason: 'error', error };
+}
+
+/**
+ * What commands are rejected with when the connection has ended like this.
+ *
+ * @param sent - whether they may have reached the server
+ */
+export function closedError({ reason, error }: CloseInfo, sent: boolean): Error {
+  if (error instanceof NbdProtocolError) return error;
+  const who = reason === 'peer' ? 'the NBD server closed the connection' : 'the NBD connection is closed';
+  return new NbdConnectionClosedError(error === undefined ? who : `${who}: ${error.message}`, {
+    cause: error,
+    sent,
+  });
+}
