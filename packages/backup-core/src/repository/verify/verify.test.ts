@@ -104,7 +104,7 @@ describe('verify', () => {
           const report = await check(storage);
           expect(reported(report, blocks), `${name} at ${at}`).toEqual(await unreadable(storage, blocks));
           expect(report.isWhole).toBe(false);
-          bytes[at] = (bytes[at]) ^ 0x10;
+          bytes[at] = bytes[at] ^ 0x10;
         }
       }
     },
