@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto';
-import { HASH_BYTES } from '../format.ts';
+import { BLOCK_SIZE, HASH_BYTES } from '../format.ts';
 import { packIdBytes } from './pack-name.ts';
 
 /** What an entry of a pack is. */
 export const KIND = { block: 0, page: 1 } as const;
 /** How the bytes of an entry are packed, before they are encrypted. */
 export const PACKING = { none: 0, deflate: 1, zstd: 2 } as const;
+
+/** The longest that a block can be as stored: encryption adds a nonce and a tag. */
+export const MAX_STORED_BLOCK_BYTES: number = BLOCK_SIZE + 28;
 
 /** A numbered piece of a pack. */
 export interface PackEntry {

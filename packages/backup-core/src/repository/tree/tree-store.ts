@@ -24,19 +24,27 @@ export class TreeStore {
   readonly keys: RepositoryKeys | undefined;
   /** How new blocks are packed: `PACKING`. */
   readonly packing: number;
+  readonly #file: OpenRepositoryFile;
   readonly #pages = new BoundedCache<Page>(PAGE_CACHE_BYTES);
 
-  /** @param options - `workers`: threads that hash and pack; 0: none but the calling one */
+  /** @param options - `workers`: threads that hash and pack, or whose to use; 0: none but the calling one */
   constructor(
     storage: Storage,
     file: OpenRepositoryFile,
-    options: { readonly workers?: number | undefined } = {},
+    options: { readonly workers?: number | BlockWorkers | undefined } = {},
   ) {
+    const { workers = DEFAULT_WORKERS } = options;
+    this.#file = file;
     this.storage = storage;
     this.packs = new PackReader(storage);
-    this.workers = startBlockWorkers(options.workers ?? DEFAULT_WORKERS);
+    this.workers = typeof workers === 'number' ? startBlockWorkers(workers) : workers;
     this.keys = file.keys;
     this.packing = PACKING[file.compression];
+  }
+
+  /** The same with nothing in memory: what it reads is what is stored now. Shares the workers, so is not closed. */
+  fresh(): TreeStore {
+    return new TreeStore(this.storage, this.#file, { workers: this.workers });
   }
 
   /** For all the disks of one backup. */
