@@ -10,17 +10,16 @@ import type { OpenExport } from './ports/block-source.ts';
 import type { HypervisorDomain } from './ports/domain.ts';
 import type { Sink } from './ports/sink.ts';
 import type { Storage } from './ports/storage.ts';
-import { checkAudit } from './protect/audit-window.ts';
 import { forgetDomain, type ForgetOptions, type ForgetResult } from './protect/forget-domain.ts';
 import { type BackupResult, takeBackup, type TakeBackupOptions } from './protect/take-backup.ts';
-import type { EncryptionOptions, RepositoryKey } from './repository/key-envelope.ts';
 import type { KeepPolicy } from './repository/keep-policy.ts';
+import { copyPoints as copyStoredPoints, type CopyPointsReport } from './repository/copy-points.ts';
+import { verify, type VerifyReport } from './repository/verify/verify.ts';
 import { prune, type PruneReport } from './repository/prune.ts';
 import type { OpenRepository } from './repository/open-repository.ts';
 import type { Point } from './repository/point.ts';
 import { hasPoint, listPoints, type PointListing } from './repository/points.ts';
 import {
-  type Compression,
   createRepositoryFile,
   type OpenRepositoryFile,
   openRepositoryFile,
@@ -31,120 +30,25 @@ import { restoreDisk, type RestoreResult } from './restore/restore-disk.ts';
 import { withRestoreLease } from './restore/restore-lease.ts';
 import { salvageDisk, type SalvageReport } from './restore/salvage-disk.ts';
 import {
-  abortSignal,
-  checkOptions,
-  listOfDisks,
-  milliseconds,
-  oneOf,
-  type OptionCheck,
-  type OptionChecks,
-  positiveInteger,
-  someFunction,
-  someObject,
-  someText,
-  trueOrFalse,
-} from './words/check-options.ts';
+  BACKUP_OPTIONS,
+  COPY_OPTIONS,
+  type CopyPointsOptions,
+  type DomainSelector,
+  FORGET_OPTIONS,
+  KEEP_POLICY,
+  OPEN_OPTIONS,
+  type OpenRepositoryOptions,
+  PRUNE_OPTIONS,
+  type PruneRepositoryOptions,
+  RESTORE_OPTIONS,
+  type RestoreOptions,
+  type RestoreTarget,
+  VERIFY_OPTIONS,
+  type VerifyRepositoryOptions,
+} from './repository-options.ts';
+import { abortSignal, checkOptions } from './words/check-options.ts';
 import { BackupUsageError, NotFoundError, RepositoryError } from './words/errors.ts';
 import { shown } from './words/peer-names.ts';
-import type { OnProgress } from './words/progress.ts';
-
-/** How a repository is opened. */
-export interface OpenRepositoryOptions {
-  /** Makes a repository of a place that is empty. Default true. */
-  readonly create?: boolean | undefined;
-  /** Of a repository that is made: how new blocks are packed. Default `none`. */
-  readonly compression?: Compression | undefined;
-  /** Of a repository that is made: who can read it. Default: nothing is encrypted. */
-  readonly encryption?: EncryptionOptions | undefined;
-  /** Of an encrypted repository. */
-  readonly key?: RepositoryKey | undefined;
-  /** Of a recipient, X25519: to read what is sealed to public keys. */
-  readonly privateKey?: Uint8Array | undefined;
-  /** Threads that hash, pack and encrypt; 0: none but the calling one. Default 2. */
-  readonly workers?: number | undefined;
-  /** How the exports of a job are opened; default: with `nbd-ts-client`. */
-  readonly openExport?: OpenExport | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** For `BackupRepository.prune`. */
-export interface PruneRepositoryOptions {
-  /** Whose points; default: those of all domains, each domain by itself. */
-  readonly domain?: DomainSelector | undefined;
-  /** Only says what would be removed. */
-  readonly dryRun?: boolean | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: OnProgress | undefined;
-}
-
-/** For `BackupRepository.restore`. */
-export interface RestoreOptions {
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: OnProgress | undefined;
-}
-
-/** Where a disk is written: a new raw file by its path, what is there already, an NBD export by its URI, or a sink. */
-export type RestoreTarget = string | { readonly existing: string } | { readonly nbd: string } | Sink;
-
-/** Which domain: a libvirt domain, its name or its UUID. */
-export type DomainSelector = string | { readonly uuid: string };
-
-const anything: OptionCheck = { wanted: 'anything', accepts: () => true };
-const countOfPoints: OptionCheck = {
-  wanted: 'a whole number from 0 on',
-  accepts: (value) => value === 0 || positiveInteger.accepts(value),
-};
-const threads: OptionCheck = {
-  wanted: 'a whole number from 0 to 64',
-  accepts: (value) => value === 0 || (positiveInteger.accepts(value) && (value as number) <= 64),
-};
-
-const OPEN_OPTIONS: OptionChecks<OpenRepositoryOptions> = {
-  create: trueOrFalse,
-  compression: oneOf('none', 'deflate', 'zstd'),
-  encryption: someObject,
-  key: anything,
-  privateKey: { wanted: '32 bytes', accepts: (value) => value instanceof Uint8Array && value.length === 32 },
-  workers: threads,
-  openExport: someFunction,
-  signal: abortSignal,
-};
-
-const BACKUP_OPTIONS: OptionChecks<TakeBackupOptions> = {
-  mode: oneOf('auto', 'full', 'incremental'),
-  disks: listOfDisks,
-  scratchDir: someText,
-  audit: {
-    wanted: 'a share from 0 to 1 or a whole number of bytes',
-    accepts: (value) => typeof checkAudit(value) === 'number',
-  },
-  idleTimeoutMs: milliseconds,
-  maxTreeAgeMs: positiveInteger,
-  signal: abortSignal,
-  onProgress: someFunction,
-};
-const RESTORE_OPTIONS: OptionChecks<RestoreOptions> = { signal: abortSignal, onProgress: someFunction };
-const KEEP_POLICY: OptionChecks<KeepPolicy> = {
-  keepLast: countOfPoints,
-  keepHourly: countOfPoints,
-  keepDaily: countOfPoints,
-  keepWeekly: countOfPoints,
-  keepMonthly: countOfPoints,
-  keepYearly: countOfPoints,
-  minAgeMs: countOfPoints,
-  protected: { wanted: 'an array of ids of points', accepts: Array.isArray },
-};
-const PRUNE_OPTIONS: OptionChecks<PruneRepositoryOptions> = {
-  domain: anything,
-  dryRun: trueOrFalse,
-  signal: abortSignal,
-  onProgress: someFunction,
-};
-const FORGET_OPTIONS: OptionChecks<ForgetOptions> = {
-  dryRun: trueOrFalse,
-  all: trueOrFalse,
-  signal: abortSignal,
-};
 
 /**
  * A place with the backups of any number of domains: a folder, or any storage. Every point is a whole disk that shares
@@ -345,6 +249,28 @@ export class BackupRepository implements AsyncDisposable {
   }
 
   /**
+   * Checks what is stored. What is damaged is in the report, by point, disk and range.
+   *
+   * @throws BackupUsageError, NotFoundError `point`, RepositoryError, or the signal's reason
+   */
+  async verify(options: VerifyRepositoryOptions = {}): Promise<VerifyReport> {
+    checkOptions('verify', options, VERIFY_OPTIONS);
+    const { store, owners } = this.#repository;
+    return verify(store, owners, { ...options, mode: options.mode ?? 'quick' });
+  }
+
+  /** See `copyPoints`. */
+  static async copyPoints(
+    from: BackupRepository,
+    to: BackupRepository,
+    options: CopyPointsOptions = {},
+  ): Promise<CopyPointsReport> {
+    checkOptions('copyPoints', options, COPY_OPTIONS);
+    const { store, owners } = from.#repository;
+    return copyStoredPoints(store, to.#repository.store, owners, options);
+  }
+
+  /**
    * Removes the points that a policy does not keep, and what no other point shares with them. Safe beside backups and
    * restores; killed at any time it leaves a whole repository, and the next one goes on.
    *
@@ -386,4 +312,18 @@ async function openOrCreate(storage: Storage, options: OpenRepositoryOptions): P
     if (!create || !(error instanceof RepositoryError) || error.reason !== 'absent') throw error;
     return createRepositoryFile(storage, { compression, encryption, signal });
   }
+}
+
+/**
+ * Copies points into another repository, with its keys and compression: only what it does not have, found by hashes.
+ * Where the two name content by different keys, what was not copied before has to be read to be compared.
+ *
+ * @throws BackupUsageError, NotFoundError `point`, RepositoryError, or the signal's reason
+ */
+export function copyPoints(
+  from: BackupRepository,
+  to: BackupRepository,
+  options: CopyPointsOptions = {},
+): Promise<CopyPointsReport> {
+  return BackupRepository.copyPoints(from, to, options);
 }

@@ -82,14 +82,19 @@ export type { DiskCounts } from './repository/tree/disk-writer.ts';
 export type { DiskReader } from './repository/tree/disk-reader.ts';
 export type { Compression } from './repository/repository-file.ts';
 export type { EncryptionOptions, RepositoryKey } from './repository/key-envelope.ts';
-export {
-  BackupRepository,
-  type DomainSelector,
-  type OpenRepositoryOptions,
-  type PruneRepositoryOptions,
-  type RestoreOptions,
-  type RestoreTarget,
-} from './backup-repository.ts';
+export { BackupRepository, copyPoints } from './backup-repository.ts';
+export type {
+  CopyPointsOptions,
+  DomainSelector,
+  OpenRepositoryOptions,
+  PruneRepositoryOptions,
+  RestoreOptions,
+  RestoreTarget,
+  VerifyRepositoryOptions,
+} from './repository-options.ts';
+export type { CopiedPoint, CopyPointsReport } from './repository/copy-points.ts';
+export type { VerifiedDisk, VerifiedPoint, VerifyMode, VerifyReport } from './repository/verify/verify.ts';
+export type { DamagedRange } from './repository/verify/check-tree.ts';
 export type { KeepPolicy, KeepReason } from './repository/keep-policy.ts';
 export type { KeptPoint, PruneReport } from './repository/prune.ts';
 export type { RestoreResult } from './restore/restore-disk.ts';

@@ -17,6 +17,10 @@ export const commands: Readonly<Record<string, Entry>> = {
     summary: 'copies an NBD export, or the dirty extents of it, to a file',
     load: async () => (await import('./commands/copy-disk.ts')).command,
   },
+  'copy-points': {
+    summary: 'copies points from one repository to another',
+    load: async () => (await import('./commands/copy-points.ts')).command,
+  },
   'forget-domain': {
     summary: "takes this repository's checkpoints and bitmaps off a domain",
     load: async () => (await import('./commands/forget-domain.ts')).command,
@@ -40,5 +44,9 @@ export const commands: Readonly<Record<string, Entry>> = {
   'restore-disk': {
     summary: 'writes a disk as it was at a point in time',
     load: async () => (await import('./commands/restore-disk.ts')).command,
+  },
+  'verify-points': {
+    summary: 'checks what is stored, and names what is damaged',
+    load: async () => (await import('./commands/verify-points.ts')).command,
   },
 };

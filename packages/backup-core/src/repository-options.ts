@@ -1,0 +1,167 @@
+import type { OpenExport } from './ports/block-source.ts';
+import type { Sink } from './ports/sink.ts';
+import { checkAudit } from './protect/audit-window.ts';
+import type { ForgetOptions } from './protect/forget-domain.ts';
+import type { TakeBackupOptions } from './protect/take-backup.ts';
+import type { KeepPolicy } from './repository/keep-policy.ts';
+import type { EncryptionOptions, RepositoryKey } from './repository/key-envelope.ts';
+import type { Compression } from './repository/repository-file.ts';
+import type { VerifyMode } from './repository/verify/verify.ts';
+import {
+  abortSignal,
+  listOfDisks,
+  milliseconds,
+  oneOf,
+  type OptionCheck,
+  type OptionChecks,
+  positiveInteger,
+  someFunction,
+  someObject,
+  someText,
+  trueOrFalse,
+} from './words/check-options.ts';
+import type { OnProgress } from './words/progress.ts';
+
+/** How a repository is opened. */
+export interface OpenRepositoryOptions {
+  /** Makes a repository of a place that is empty. Default true. */
+  readonly create?: boolean | undefined;
+  /** Of a repository that is made: how new blocks are packed. Default `none`. */
+  readonly compression?: Compression | undefined;
+  /** Of a repository that is made: who can read it. Default: nothing is encrypted. */
+  readonly encryption?: EncryptionOptions | undefined;
+  /** Of an encrypted repository. */
+  readonly key?: RepositoryKey | undefined;
+  /** Of a recipient, X25519: to read what is sealed to public keys. */
+  readonly privateKey?: Uint8Array | undefined;
+  /** Threads that hash, pack and encrypt; 0: none but the calling one. Default 2. */
+  readonly workers?: number | undefined;
+  /** How the exports of a job are opened; default: with `nbd-ts-client`. */
+  readonly openExport?: OpenExport | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** For `BackupRepository.prune`. */
+export interface PruneRepositoryOptions {
+  /** Whose points; default: those of all domains, each domain by itself. */
+  readonly domain?: DomainSelector | undefined;
+  /** Only says what would be removed. */
+  readonly dryRun?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: OnProgress | undefined;
+}
+
+/** For `BackupRepository.restore`. */
+export interface RestoreOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: OnProgress | undefined;
+}
+
+/** Where a disk is written: a new raw file by its path, what is there already, an NBD export by its URI, or a sink. */
+export type RestoreTarget = string | { readonly existing: string } | { readonly nbd: string } | Sink;
+
+/** Which domain: a libvirt domain, its name or its UUID. */
+export type DomainSelector = string | { readonly uuid: string };
+
+const anything: OptionCheck = { wanted: 'anything', accepts: () => true };
+const countOfPoints: OptionCheck = {
+  wanted: 'a whole number from 0 on',
+  accepts: (value) => value === 0 || positiveInteger.accepts(value),
+};
+const threads: OptionCheck = {
+  wanted: 'a whole number from 0 to 64',
+  accepts: (value) => value === 0 || (positiveInteger.accepts(value) && (value as number) <= 64),
+};
+
+/** The checks of options of that name. */
+export const OPEN_OPTIONS: OptionChecks<OpenRepositoryOptions> = {
+  create: trueOrFalse,
+  compression: oneOf('none', 'deflate', 'zstd'),
+  encryption: someObject,
+  key: anything,
+  privateKey: { wanted: '32 bytes', accepts: (value) => value instanceof Uint8Array && value.length === 32 },
+  workers: threads,
+  openExport: someFunction,
+  signal: abortSignal,
+};
+
+/** The checks of options of that name. */
+export const BACKUP_OPTIONS: OptionChecks<TakeBackupOptions> = {
+  mode: oneOf('auto', 'full', 'incremental'),
+  disks: listOfDisks,
+  scratchDir: someText,
+  audit: {
+    wanted: 'a share from 0 to 1 or a whole number of bytes',
+    accepts: (value) => typeof checkAudit(value) === 'number',
+  },
+  idleTimeoutMs: milliseconds,
+  maxTreeAgeMs: positiveInteger,
+  signal: abortSignal,
+  onProgress: someFunction,
+};
+/** The checks of options of that name. */
+export const RESTORE_OPTIONS: OptionChecks<RestoreOptions> = {
+  signal: abortSignal,
+  onProgress: someFunction,
+};
+/** The checks of options of that name. */
+export const KEEP_POLICY: OptionChecks<KeepPolicy> = {
+  keepLast: countOfPoints,
+  keepHourly: countOfPoints,
+  keepDaily: countOfPoints,
+  keepWeekly: countOfPoints,
+  keepMonthly: countOfPoints,
+  keepYearly: countOfPoints,
+  minAgeMs: countOfPoints,
+  protected: { wanted: 'an array of ids of points', accepts: Array.isArray },
+};
+/** The checks of options of that name. */
+export const PRUNE_OPTIONS: OptionChecks<PruneRepositoryOptions> = {
+  domain: anything,
+  dryRun: trueOrFalse,
+  signal: abortSignal,
+  onProgress: someFunction,
+};
+/** The checks of options of that name. */
+export const FORGET_OPTIONS: OptionChecks<ForgetOptions> = {
+  dryRun: trueOrFalse,
+  all: trueOrFalse,
+  signal: abortSignal,
+};
+
+/** For `BackupRepository.verify`. */
+export interface VerifyRepositoryOptions {
+  /**
+   * `quick`, the default: manifests, pages and the tables of packs; a sample: a share of the blocks, chosen by lot, too;
+   * `deep`: every block.
+   */
+  readonly mode?: VerifyMode | undefined;
+  /** Ids; default: all. */
+  readonly points?: readonly string[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: OnProgress | undefined;
+}
+
+/** For `copyPoints`. */
+export interface CopyPointsOptions {
+  /** Ids; default: all. */
+  readonly points?: readonly string[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: OnProgress | undefined;
+}
+
+const idsOfPoints: OptionCheck = { wanted: 'an array of ids of points', accepts: Array.isArray };
+/** The checks of options of that name. */
+export const COPY_OPTIONS: OptionChecks<CopyPointsOptions> = {
+  points: idsOfPoints,
+  signal: abortSignal,
+  onProgress: someFunction,
+};
+/** The checks of options of that name. */
+export const VERIFY_OPTIONS: OptionChecks<VerifyRepositoryOptions> = {
+  ...COPY_OPTIONS,
+  mode: {
+    wanted: '"quick", "deep" or { sample: share }',
+    accepts: (value) => value === 'quick' || value === 'deep' || someObject.accepts(value),
+  },
+};
