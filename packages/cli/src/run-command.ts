@@ -41,13 +41,14 @@ export async function runCommand(
 ): Promise<number> {
   const interrupt = interruption();
   const output = new Output(process.stdout);
+  const end = { status: 0 };
   // Whoever reads the complaints may leave as well.
   process.stderr.on('error', () => undefined);
   try {
     const values = parseCommandLine(command, args);
     if (values === 'help') await output.line(commandHelp(usage, command, helpWidth(process.stdout.columns)));
-    else await command.run(values, surroundings(values, output, interrupt));
-    return 0;
+    else await command.run(values, surroundings(values, output, interrupt, end));
+    return end.status;
   } catch (error) {
     return failed(error, { name, usage, interrupt, isJson: args.includes('--json') });
   }
@@ -67,9 +68,17 @@ function surroundings(
   values: Readonly<Record<string, unknown>>,
   output: Output,
   signal: AbortSignal,
+  end: { status: number },
 ): Surroundings {
   const isQuiet = values['quiet'] === true || values['json'] === true;
-  return { signal, output, startProgress: () => startProgress(isQuiet) };
+  return {
+    signal,
+    output,
+    startProgress: () => startProgress(isQuiet),
+    endBadly: () => {
+      end.status = EXIT_FAILURE;
+    },
+  };
 }
 
 function failed(

@@ -28,6 +28,8 @@ export interface Surroundings {
   readonly output: Output;
   /** Shows nothing where that is wanted, or where nobody would see it. */
   readonly startProgress: () => Promise<Progress>;
+  /** The work is done, and its result is bad news: the exit status is 1. */
+  readonly endBadly: () => void;
 }
 
 /** A command with its command line; `--help` is written from the same table that the parser reads. */

@@ -18,7 +18,7 @@ export const command: Command = defineCommand({
   about: [
     'Copies points that the other repository does not have, and of them only what it does not have. Each has its own keys and compression. Exits with 1 where a point is damaged and cannot be copied.',
   ],
-  async run({ from, to, point, json, ...values }, { output, signal, startProgress }) {
+  async run({ from, to, point, json, ...values }, { output, signal, startProgress, endBadly }) {
     const key = await readKey(values);
     const toKey = await readKey({ 'key-file': values['to-key-file'] });
     await using source = await BackupRepository.open(from, { create: false, key, signal });
@@ -36,7 +36,7 @@ export const command: Command = defineCommand({
     } finally {
       progress.stop();
     }
-    if (report.damaged.length > 0) process.exitCode = 1;
+    if (report.damaged.length > 0) endBadly();
     await output.line(json ? JSON.stringify(report) : describe(report));
   },
 });

@@ -23,7 +23,7 @@ export const command: Command = defineCommand({
   ],
   async run(
     { connect: uri, domain, uuid, repository: folder, all, yes, json, ...values },
-    { output, signal },
+    { output, signal, endBadly },
   ) {
     requireDomain({ domain, uuid });
     await using libvirt = await connect(uri, { signal });
@@ -32,7 +32,7 @@ export const command: Command = defineCommand({
     await using repository = await BackupRepository.open(folder, { create: false, key, signal });
     const result = await repository.forgetDomain(handle, { dryRun: !yes, all, signal });
     await output.line(json ? asJson(result, !yes) : report(result, !yes));
-    if (result.remarks.length > 0) process.exitCode = 1;
+    if (result.remarks.length > 0) endBadly();
   },
 });
 

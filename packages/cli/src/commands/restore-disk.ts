@@ -43,7 +43,7 @@ export const command: Command = defineCommand({
     'Writes a disk as it was at a point in time to a new file, or into what is there already.',
     'Prints one line of JSON: point, disk, size and other counts in bytes, file and seconds.',
   ],
-  async run({ from, domain, uuid, disk, ...values }, { output, signal, startProgress }) {
+  async run({ from, domain, uuid, disk, ...values }, { output, signal, startProgress, endBadly }) {
     requireDomain({ domain, uuid });
     const target = targetOf(values);
     const started = performance.now();
@@ -62,7 +62,7 @@ export const command: Command = defineCommand({
     try {
       if (values.salvage) {
         const report = await repository.salvage(point, disk, target.path, options);
-        if (report.badBytes > 0) process.exitCode = 1;
+        if (report.badBytes > 0) endBadly();
         result = { ...report, path: undefined, file: resolve(report.path) };
       } else {
         const file = target.type === 'nbd' ? target.path : resolve(target.path);

@@ -23,7 +23,7 @@ export const command: Command = defineCommand({
   about: [
     'Checks manifests, pages and the tables of packs, and with --deep or --sample blocks too. Names points, disks and ranges that are damaged, and exits with 1 then.',
   ],
-  async run({ from, deep, sample, point, json, ...values }, { output, signal, startProgress }) {
+  async run({ from, deep, sample, point, json, ...values }, { output, signal, startProgress, endBadly }) {
     const mode = modeOf(deep, sample);
     const key = await readKey(values);
     await using repository = await BackupRepository.open(from, { create: false, key, signal });
@@ -41,7 +41,7 @@ export const command: Command = defineCommand({
     } finally {
       progress.stop();
     }
-    if (!report.isWhole) process.exitCode = 1;
+    if (!report.isWhole) endBadly();
     await output.line(json ? JSON.stringify(report) : text(report));
   },
 });
