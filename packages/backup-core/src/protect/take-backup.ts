@@ -206,8 +206,8 @@ async function storePoint(
     const unusual = unusualRemarks(disks, listing.points);
     return { listed: sealed, remarks: [...copies.flatMap(({ remarks }) => remarks), ...unusual] };
   } catch (error) {
-    await packs.discard();
     // What cannot be removed now is named in the intent: the next run does it.
+    await packs.discard().catch(() => undefined);
     await intent.undo().catch(() => undefined);
     throw error;
   }
