@@ -193,10 +193,11 @@ async function storePoint(
   const intent = new Intent(store.storage, lease.id);
   const packs = store.createPackWriter({ signal, announce: (name) => intent.add([name], { signal }) });
   try {
-    const copies = await storeDisks(run, backup, packs);
-    await packs.seal();
+    // Asked first: reading the disks needs no hypervisor, and whether it can be reached afterwards is no matter.
     const checkpoint =
       backup.checkpoint === null ? null : await domain.checkpoint(backup.checkpoint, { signal });
+    const copies = await storeDisks(run, backup, packs);
+    await packs.seal();
     signal.throwIfAborted();
     const disks = copies.map(({ disk }) => disk);
     const previous = listing.points.at(-1)?.reference ?? null;
