@@ -25,7 +25,9 @@ export async function exampleJson(name: string, args: readonly string[], cwd?: s
 
 /** Bytes of all files in a folder that others are at work in. */
 export function bytesIn(folder: string): number {
-  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) =>
+    entry.isFile(),
+  );
   const size = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
   return files.reduce((sum, { parentPath, name }) => sum + size(join(parentPath, name)), 0);
 }
