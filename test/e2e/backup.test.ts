@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BackupRepository, type Point, startPullBackup } from 'libvirt-ts-backup';
+import { BackupRepository, type BackupResult, type Point, startPullBackup } from 'libvirt-ts-backup';
 import { connect, type Connection, type Domain } from 'libvirt-ts-rpc';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -22,6 +22,7 @@ describe.skipIf(servers.skip)(servers.title('backups of a running domain'), () =
   let libvirtd: PrivateLibvirtd;
   let libvirt: Connection;
   let domain: TestDomain<Domain>;
+  let repositories: BackupRepository[] = [];
   let count = 0;
 
   beforeAll(async () => {
@@ -35,6 +36,8 @@ describe.skipIf(servers.skip)(servers.title('backups of a running domain'), () =
   });
 
   afterEach(async () => {
+    await Promise.all(repositories.map((repository) => repository.close()));
+    repositories = [];
     expect(readdirSync(libvirtd.scratchDir), 'scratch files and sockets').toEqual([]);
     expect(readdirSync(libvirtd.imagesDir).filter((name) => name.includes('tsbackup'))).toEqual([]);
     await domain.remove();
@@ -42,12 +45,21 @@ describe.skipIf(servers.skip)(servers.title('backups of a running domain'), () =
 
   async function start(disks: DomainSpec['disks'], devicesXml = ''): Promise<BackupRepository> {
     domain = await defineDomain(libvirt, libvirtd, { name: `b${++count}`, disks, devicesXml });
-    return BackupRepository.open(join(libvirtd.workDir, `repository-${count}`));
+    const repository = await BackupRepository.open(join(libvirtd.workDir, `repository-${count}`));
+    repositories.push(repository);
+    return repository;
   }
 
-  function backup(repository: BackupRepository, mode: 'auto' | 'full' | 'incremental' = 'auto') {
-    return repository.backup(domain.handle, { mode, scratchDir: libvirtd.scratchDir });
+  /** Without an audit, so that what is read can be counted. */
+  function backup(
+    repository: BackupRepository,
+    mode: 'auto' | 'full' | 'incremental' = 'auto',
+  ): Promise<BackupResult> {
+    return repository.backup(domain.handle, { mode, audit: 0, scratchDir: libvirtd.scratchDir });
   }
+
+  const readings = ({ disks }: Point): readonly (readonly [string, string])[] =>
+    disks.map(({ name, reading }) => [name, reading.mode === 'full' ? reading.reason : 'incremental']);
 
   async function expectRestored(
     repository: BackupRepository,
@@ -70,7 +82,7 @@ describe.skipIf(servers.skip)(servers.title('backups of a running domain'), () =
       taken.push({ point, truth });
       return point;
     };
-    expect(await take()).toMatchObject({ mode: 'full', parent: null });
+    expect(readings(await take())).toEqual([['vda', 'first']]);
     await domain.write(
       0,
       'write -P 0xcc 10M 5M',
@@ -79,9 +91,9 @@ describe.skipIf(servers.skip)(servers.title('backups of a running domain'), () =
       'discard 28M 2M',
       `write -P 0x44 ${1 * MIB + 63 * KIB} 2k`,
     );
-    expect(await take()).toMatchObject({ mode: 'incremental' });
+    expect(readings(await take())).toEqual([['vda', 'incremental']]);
     await domain.write(0, 'write -P 0x77 21M 64k', 'discard 0 1M', 'write -z 10M 1M', 'write -P 0x12 50M 3M');
-    expect(await take()).toMatchObject({ mode: 'incremental' });
+    expect(readings(await take())).toEqual([['vda', 'incremental']]);
     for (const { point, truth } of taken) await expectRestored(repository, point, truth);
     expect((await repository.points(domain.handle)).map(({ id }) => id)).toEqual(
       taken.map(({ point }) => point.id),
@@ -99,6 +111,12 @@ describe.skipIf(servers.skip)(servers.title('backups of a running domain'), () =
     const third = await backup(repository, 'incremental');
     expect(third.readBytes).toBe(0);
     await expectRestored(repository, third.point, await domain.truth(0));
+    const audited = await repository.backup(domain.handle, {
+      mode: 'incremental',
+      audit: 0.25,
+      scratchDir: libvirtd.scratchDir,
+    });
+    expect(audited).toMatchObject({ readBytes: 16 * MIB - MIB, reusedBytes: 15 * MIB, storedBytes: 0 });
   });
 
   it('shows two disks at one moment, and nothing that is written while it runs', async () => {
@@ -114,7 +132,7 @@ describe.skipIf(servers.skip)(servers.title('backups of a running domain'), () =
     await expectRestored(repository, point, truths[0] ?? '', 'vda');
     await expectRestored(repository, point, truths[1] ?? '', 'vdb');
     await using running = await startPullBackup(domain.handle, {
-      incremental: point.checkpoint,
+      incremental: point.checkpoint?.name,
       scratchDir: libvirtd.scratchDir,
     });
     await domain.write(0, ...writes);
@@ -204,11 +222,11 @@ describe.skipIf(servers.skip)(servers.title('backups of a running domain'), () =
     const repository = await start([{ size: 16 * MIB }, { size: 16 * MIB }]);
     await repository.backup(domain.handle, { scratchDir: libvirtd.scratchDir, disks: ['vda'] });
     await domain.write(1, 'write -P 0x55 0 1M');
-    await expect(backup(repository, 'incremental')).rejects.toThrow(/on disk vdb is missing/);
+    await expect(backup(repository, 'incremental')).rejects.toThrow(/no earlier point of disk vdb/);
     const { point } = await backup(repository);
-    expect(point.disks.map(({ name, mode }) => [name, mode])).toEqual([
+    expect(readings(point)).toEqual([
       ['vda', 'incremental'],
-      ['vdb', 'full'],
+      ['vdb', 'first'],
     ]);
     await expectRestored(repository, point, await domain.truth(1), 'vdb');
   });
@@ -219,11 +237,11 @@ describe.skipIf(servers.skip)(servers.title('backups of a running domain'), () =
     await backup(repository);
     await domain.write(1, 'write -P 0x66 0 1M');
     const { point } = await backup(repository, 'incremental');
-    expect(point.disks.map(({ name, mode }) => [name, mode])).toEqual([
+    expect(readings(point)).toEqual([
       ['vda', 'incremental'],
-      ['vdb', 'full'],
+      ['vdb', 'no-bitmap'],
     ]);
-    expect(point.reason).toMatch(/disk vdb is of format raw/);
+    expect(point.disks[1]?.reading).toMatchObject({ message: expect.stringMatching(/raw/) as string });
     await expectRestored(repository, point, await domain.truth(1), 'vdb');
   });
 

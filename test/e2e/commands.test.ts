@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { connect, type Connection, type Domain } from 'libvirt-ts-rpc';
@@ -13,7 +13,7 @@ import {
   type TestDomain,
   virsh,
 } from '../harness/index.ts';
-import { example, exampleJson, interruptedExample } from './commands.ts';
+import { bytesIn, example, exampleJson, interruptedExample } from './commands.ts';
 
 const servers = requireServers('libvirtd', 'qemu-system-x86_64', 'qemu-img', 'qemu-nbd', 'virsh');
 const MIB = 1024 * 1024;
@@ -88,7 +88,7 @@ describe.skipIf(servers.skip)(servers.title('the example commands'), () => {
   it('backup-domain, list-points and restore-disk carry a domain through two points', async () => {
     const truths = [await domain.truth(0)];
     const full = (await exampleJson('backup-domain', [...base, '--json'])) as PointJson;
-    expect(full).toMatchObject({ mode: 'full', readBytes: 256 * MIB, parent: null });
+    expect(full).toMatchObject({ mode: 'full', readBytes: 256 * MIB, previous: null });
     await domain.write(0, 'write -P 0x22 100M 1M', 'discard 200M 1M');
     truths.push(await domain.truth(0));
     const { code, stdout } = await example('backup-domain', [...base, '--mode', 'incremental']);
@@ -125,21 +125,16 @@ describe.skipIf(servers.skip)(servers.title('the example commands'), () => {
       await domain.write(0, 'write -P 0x33 0 200M');
       const truth = await domain.truth(0);
       const before = await checkpoints();
-      const [uuid = ''] = readdirSync(join(repository, 'domains'));
-      const points = join(repository, 'domains', uuid, 'points');
-      const stored = readdirSync(points);
-      const transferring = (): boolean => {
-        const partial = readdirSync(points).find((name) => name.endsWith('.partial'));
-        if (partial === undefined) return false;
-        const data = join(points, partial, 'vda.data');
-        return statSync(data, { throwIfNoEntry: false }) !== undefined && statSync(data).size > MIB;
-      };
+      const points = await exampleJson('list-points', ['--from', repository, '--json']);
+      const stored = bytesIn(repository);
+      const transferring = (): boolean => bytesIn(repository) > stored + MIB;
       const result = await interruptedExample('backup-domain', base, signal, transferring);
       expect(result.code).toBe(128 + constants.signals[signal]);
       expectClearError(result, new RegExp(`interrupted by ${signal}`));
       await expectNothingLeft();
       expect(await checkpoints()).toEqual(before);
-      expect(readdirSync(points)).toEqual(stored);
+      expect(await exampleJson('list-points', ['--from', repository, '--json'])).toEqual(points);
+      expect(bytesIn(repository)).toBe(stored);
       const next = (await exampleJson('backup-domain', [
         ...base,
         '--mode',
@@ -200,7 +195,7 @@ describe.skipIf(servers.skip)(servers.title('the example commands'), () => {
       [
         'a target folder that holds something else',
         () => withOption('--to', libvirtd.imagesDir),
-        /neither empty nor a backup repository/,
+        /neither empty nor a repository/,
       ],
       [
         'a scratch folder that is not there',

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runAny, type RunResult } from '../harness/index.ts';
@@ -21,6 +21,15 @@ export async function exampleJson(name: string, args: readonly string[], cwd?: s
   const { code, stdout, stderr } = await example(name, args, cwd);
   if (code !== 0) throw new Error(`${name} ended with ${code ?? '?'}: ${stderr}`);
   return JSON.parse(stdout);
+}
+
+/** Bytes of all files in a folder that others are at work in. */
+export function bytesIn(folder: string): number {
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) =>
+    entry.isFile(),
+  );
+  const size = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  return files.reduce((sum, { parentPath, name }) => sum + size(join(parentPath, name)), 0);
 }
 
 /** Starts an example, sends it a signal when `ready` says so, and waits for its end. */

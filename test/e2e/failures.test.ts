@@ -1,5 +1,4 @@
-import { existsSync, readdirSync, statSync } from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { BackupJobError, BackupRepository, type BackupResult, type Point } from 'libvirt-ts-backup';
 import { connect, type Connection, type Domain } from 'libvirt-ts-rpc';
@@ -15,13 +14,11 @@ import {
   startNbdkit,
   type TestDomain,
 } from '../harness/index.ts';
-import { example, exampleJson, interruptedExample } from './commands.ts';
+import { bytesIn, example, exampleJson, interruptedExample } from './commands.ts';
 
 const servers = requireServers('libvirtd', 'qemu-system-x86_64', 'qemu-img', 'nbdkit');
 const mounts = requireMount();
 const MIB = 1024 * 1024;
-/** After a crash the repository's lock is free when it has not been renewed for 30 s. */
-const LOCK_STALE_MS = 31_000;
 
 describe.skipIf(servers.skip)(servers.title('what goes wrong in the middle of a backup'), () => {
   let libvirtd: PrivateLibvirtd;
@@ -82,33 +79,29 @@ describe.skipIf(servers.skip)(servers.title('what goes wrong in the middle of a 
   async function expectExactIncremental(repository: BackupRepository, parent: string): Promise<void> {
     const truth = await domain.truth(0);
     const { point } = await backup(repository, 'incremental');
-    expect(point.parent?.id).toBe(parent);
+    expect(point.previous?.id).toBe(parent);
+    expect(point.disks[0]?.reading.mode).toBe('incremental');
     const output = join(libvirtd.workDir, `${point.id}.raw`);
     await repository.restore(point, 'vda', output);
     await assertSameContent(output, truth);
-    expect(await checkpoints()).toEqual([point.checkpoint]);
+    expect(await checkpoints()).toEqual([point.checkpoint?.name]);
     await expectNoJob();
   }
 
   it('SIGKILL of the backup: the next one removes what it left and starts from the same parent', async () => {
     const first = (await exampleJson('backup-domain', [...commandArgs(folder), '--json'])) as { id: string };
     await domain.write(0, 'write -P 0x22 0 96M', 'discard 90M 2M');
-    const points = join(folder, 'domains', domain.handle.uuid, 'points');
-    const transferring = (): boolean => {
-      const partial = readdirSync(points).find((name) => name.endsWith('.partial'));
-      const data = partial && statSync(join(points, partial, 'vda.data'), { throwIfNoEntry: false });
-      return data !== undefined && data !== '' && data.size > MIB;
-    };
+    const before = bytesIn(folder);
+    const transferring = (): boolean => bytesIn(folder) > before + MIB;
     const killed = await interruptedExample('backup-domain', commandArgs(folder), 'SIGKILL', transferring);
     expect(killed.signal).toBe('SIGKILL');
     expect(await domain.handle.backupGetXmlDesc()).toContain('<domainbackup');
     expect((await checkpoints()).length).toBe(2);
-    const repository = await BackupRepository.open(folder);
+    await using repository = await BackupRepository.open(folder);
     expect((await repository.points()).map(({ id }) => id)).toEqual([first.id]);
-    await expect(backup(repository, 'incremental')).rejects.toThrow(/after a crash it is free 30 s later/);
-    await delay(LOCK_STALE_MS);
+    // The owner of its lease is known to be dead: nobody waits for it.
     await expectExactIncremental(repository, first.id);
-    expect(readdirSync(points).some((name) => name.endsWith('.partial'))).toBe(false);
+    expect(bytesIn(folder)).toBeLessThan(before + 97 * MIB);
   });
 
   /** Runs an incremental, kills libvirtd in the middle of it and starts it again. */
@@ -129,15 +122,16 @@ describe.skipIf(servers.skip)(servers.title('what goes wrong in the middle of a 
     return outcome;
   }
 
-  it('a libvirtd that is killed: the transfer ends well, the error says that the job could not be ended', async () => {
-    const repository = await BackupRepository.open(folder);
+  it('a libvirtd that is killed: the point is stored, a remark says that the job could not be ended', async () => {
+    await using repository = await BackupRepository.open(folder);
     await backup(repository, 'full');
     await domain.write(0, 'write -P 0x22 0 64M');
     const truth = await domain.truth(0);
-    const failed = await backupWhileKilled(repository);
-    expect(failed).toBeInstanceOf(BackupJobError);
-    expect(failed).toMatchObject({ phase: 'end', message: expect.stringMatching(/connection/) as string });
+    const { point, remarks } = (await backupWhileKilled(repository)) as BackupResult;
+    expect(remarks.map(({ reason }) => reason)).toEqual(['job-left', 'checkpoint-left']);
+    expect(remarks[0]?.message).toMatch(/connection/);
     const newest = (await repository.points()).at(-1) as Point;
+    expect(newest.id).toBe(point.id);
     const output = join(libvirtd.workDir, `${newest.id}.raw`);
     await repository.restore(newest, 'vda', output);
     await assertSameContent(output, truth);
@@ -145,7 +139,7 @@ describe.skipIf(servers.skip)(servers.title('what goes wrong in the middle of a 
   });
 
   it('a libvirtd that is killed, and an abort: both are in the error, and the same parent serves', async () => {
-    const repository = await BackupRepository.open(folder);
+    await using repository = await BackupRepository.open(folder);
     const { point } = await backup(repository, 'full');
     await domain.write(0, 'write -P 0x22 0 96M');
     const abort = new AbortController();
@@ -158,7 +152,7 @@ describe.skipIf(servers.skip)(servers.title('what goes wrong in the middle of a 
   });
 
   it('a QEMU that is gone: an error, nothing is left but what was there before', async () => {
-    const repository = await BackupRepository.open(folder);
+    await using repository = await BackupRepository.open(folder);
     const { point } = await backup(repository, 'full');
     await domain.write(0, 'write -P 0x22 0 64M');
     let destroyed: Promise<unknown> | undefined;
@@ -168,7 +162,7 @@ describe.skipIf(servers.skip)(servers.title('what goes wrong in the middle of a 
     await destroyed;
     expect(failed).toBeInstanceOf(BackupJobError);
     expect(failed).toMatchObject({ phase: 'transfer', disk: 'vda', cleanupErrors: [] });
-    expect(await checkpoints()).toEqual([point.checkpoint]);
+    expect(await checkpoints()).toEqual([point.checkpoint?.name]);
     expect(readdirSync(libvirtd.scratchDir)).toEqual([]);
     expect((await repository.points()).map(({ id }) => id)).toEqual([point.id]);
     await domain.handle.create({ flags: 1 });
@@ -182,24 +176,24 @@ describe.skipIf(servers.skip)(servers.title('what goes wrong in the middle of a 
       const to = join(small.path, 'repository');
       const { code, stdout, stderr } = await example('backup-domain', commandArgs(to));
       expect([code, stdout]).toEqual([1, '']);
-      expect(stderr).toMatch(/^[^\n]*cannot write [^\n]*vda\.data: ENOSPC[^\n]*\n$/);
+      expect(stderr).toMatch(/^[^\n]*cannot write a pack: [^\n]*ENOSPC[^\n]*\n$/);
       expect(await checkpoints()).toEqual([]);
       await expectNoJob();
-      expect(readdirSync(join(to, 'domains'))).toEqual([]);
+      expect(bytesIn(to)).toBeLessThan(MIB);
       await small.resize(128 * MIB);
-      const repository = await BackupRepository.open(to);
+      await using repository = await BackupRepository.open(to);
       const { point } = await backup(repository, 'full');
       await domain.write(0, 'write -P 0x22 0 48M');
       const failed = await backup(repository, 'incremental').catch((error: unknown) => error);
-      expect(failed).toMatchObject({ code: 'ERR_BACKUP_REPOSITORY' });
-      expect(await checkpoints()).toEqual([point.checkpoint]);
+      expect(failed).toMatchObject({ code: 'ERR_BACKUP_REPOSITORY', reason: 'full' });
+      expect(await checkpoints()).toEqual([point.checkpoint?.name]);
       await expectNoJob();
       await small.resize(256 * MIB);
       await expectExactIncremental(repository, point.id);
     });
 
     it('of the output of a restore and of a copy: a clear error and no file', async () => {
-      const repository = await BackupRepository.open(folder);
+      await using repository = await BackupRepository.open(folder);
       await backup(repository, 'full');
       await using small = await mountTmpfs(16 * MIB);
       const output = join(small.path, 'vda.raw');

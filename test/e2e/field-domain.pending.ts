@@ -57,7 +57,7 @@ describe.skipIf(servers.skip)(servers.title('what backups leave on a domain, and
   it('client, QEMU and libvirtd killed together: the next success leaves no file and no socket', async () => {
     await backup();
     await domain.write(0, 'write -P 0x33 0 64M');
-    const args = ['--connect', libvirtd.uri, '--domain', domain.name, '--to', repository.path];
+    const args = ['--connect', libvirtd.uri, '--domain', domain.name, '--to', repository.description];
     const ready = (): boolean => readdirSync(libvirtd.scratchDir).length > 0;
     await interruptedExample('backup-domain', [...args, '--scratch', libvirtd.scratchDir], 'SIGKILL', ready);
     const qemu = libvirtd.offspring().find((pid) => commandLine(pid).includes(`guest=${domain.name}`));

@@ -1,52 +1,47 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { BackupPlanError, DamagedError, RepositoryError, SinkError } from './words/errors.ts';
-import { CLUSTER, FakeHypervisor } from './fake-hypervisor.fixture.ts';
-import { DomainStore } from './repository/domain-store.ts';
-import type { Point } from './repository/manifest.ts';
 import { BackupRepository } from './backup-repository.ts';
+import type { FakeHypervisor } from './fake-hypervisor.fixture.ts';
+import {
+  contentOf,
+  diskOf,
+  domainOf,
+  failure,
+  openFor,
+  readBack,
+  writeBlock,
+} from './protect/protected-domain.fixture.ts';
+import { BLOCK_SIZE } from './repository/format.ts';
+import type { Point } from './repository/point.ts';
+import { memoryStorage } from './testing/memory-storage.ts';
 
+const BLOCKS = 12;
 let folder: string;
 let domain: FakeHypervisor;
 let repository: BackupRepository;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'repository-'));
-  domain = new FakeHypervisor();
-  domain.addDisk('vda', Buffer.alloc(100 * CLUSTER, 1));
-  repository = await BackupRepository.open(join(folder, 'repo'), { openExport: domain.openExport });
+  domain = domainOf(BLOCKS);
+  repository = await openFor(domain, join(folder, 'repo'));
 });
 
 afterEach(async () => {
+  await repository.close();
   await rm(folder, { recursive: true, force: true, maxRetries: 3 });
 });
 
-function contentOf(disk: string): Buffer {
-  return Buffer.from(domain.disks.get(disk)?.content ?? '');
-}
-
-async function restored(point: Point, disk = 'vda'): Promise<Buffer> {
-  const output = join(folder, 'restored.raw');
-  await repository.restore(point, disk, output);
-  const bytes = await readFile(output);
-  await rm(output);
-  return bytes;
-}
-
-async function failure(promise: Promise<unknown>): Promise<unknown> {
-  return promise.then(
-    () => expect.fail('it succeeded'),
-    (error: unknown) => error,
-  );
-}
+const modes = ({ disks }: Point): readonly (readonly [string, string])[] =>
+  disks.map(({ name, reading }) => [name, reading.mode === 'full' ? reading.reason : 'incremental']);
 
 describe('every point restores to what the disk was at that moment', () => {
   const write = fc.record({
-    at: fc.integer({ min: 0, max: 100 * CLUSTER - 1 }),
-    length: fc.integer({ min: 1, max: 9 * CLUSTER }),
+    at: fc.integer({ min: 0, max: BLOCKS * BLOCK_SIZE - 1 }),
+    length: fc.integer({ min: 1, max: 3 * BLOCK_SIZE }),
     byte: fc.constantFrom(0, 0, 1, 2, 255),
   });
 
@@ -55,332 +50,303 @@ describe('every point restores to what the disk was at that moment', () => {
       fc.asyncProperty(
         fc.array(fc.array(write, { maxLength: 6 }), { minLength: 1, maxLength: 5 }),
         async (rounds) => {
-          domain.checkpoints.clear();
-          domain.disks.clear();
-          domain.addDisk('vda', Buffer.alloc(100 * CLUSTER));
-          const target = join(folder, `property-${Math.random()}`);
-          repository = await BackupRepository.open(target, { openExport: domain.openExport });
+          const guest = domainOf(BLOCKS);
+          await using series = await openFor(guest, memoryStorage());
           const truths: Buffer[] = [];
           for (const writes of rounds) {
             for (const { at, length, byte } of writes)
-              domain.write('vda', at, Buffer.alloc(Math.min(length, 100 * CLUSTER - at), byte));
-            await repository.backup(domain);
-            truths.push(contentOf('vda'));
+              guest.write('vda', at, Buffer.alloc(Math.min(length, BLOCKS * BLOCK_SIZE - at), byte));
+            await series.backup(guest);
+            truths.push(contentOf(guest));
           }
-          const points = await repository.points();
-          expect(points.map(({ mode }) => mode)).toEqual(
-            rounds.map((_, index) => (index === 0 ? 'full' : 'incremental')),
+          const points = await series.points();
+          expect(points.flatMap(modes).map(([, mode]) => mode)).toEqual(
+            rounds.map((_, index) => (index === 0 ? 'first' : 'incremental')),
           );
           for (const [index, point] of points.entries())
-            expect((await restored(point)).equals(truths[index] as Buffer), `point ${index}`).toBe(true);
-          await rm(target, { recursive: true });
+            expect((await readBack(series, point)).equals(truths[index] as Buffer), `${index}`).toBe(true);
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 25 },
     );
-  }, 120_000); // it waits for the disk some hundred times
-
-  it('writes dirty ranges that became zero as zeroes', async () => {
-    await repository.backup(domain);
-    domain.write('vda', 10 * CLUSTER, Buffer.alloc(20 * CLUSTER));
-    const { point } = await repository.backup(domain);
-    expect(point.disks[0]).toMatchObject({ mode: 'incremental', dataBytes: 0, zeroBytes: 20 * CLUSTER });
-    expect((await restored(point)).equals(contentOf('vda'))).toBe(true);
-  });
+  }, 120_000);
 
   it('when the disk grew, shrank and grew again between them', async () => {
-    const first = (await repository.backup(domain)).point;
-    const before = contentOf('vda');
-    const disk = domain.disks.get('vda');
-    if (disk === undefined) throw new Error('no disk');
-    disk.content = disk.content.subarray(0, 40 * CLUSTER);
-    const second = (await repository.backup(domain)).point;
-    disk.content = Buffer.concat([disk.content, Buffer.alloc(80 * CLUSTER)]);
-    const third = (await repository.backup(domain)).point;
-    expect((await restored(first)).equals(before)).toBe(true);
-    expect((await restored(second)).equals(before.subarray(0, 40 * CLUSTER))).toBe(true);
-    expect((await restored(third)).equals(disk.content)).toBe(true);
+    const disk = domain.disks.get('vda') ?? expect.fail();
+    const truths: Buffer[] = [];
+    for (const bytes of [BLOCKS * BLOCK_SIZE, 4.5 * BLOCK_SIZE, 20 * BLOCK_SIZE]) {
+      const grown = Buffer.alloc(Math.max(0, bytes - disk.content.length));
+      disk.content = Buffer.concat([disk.content.subarray(0, bytes), grown]);
+      await repository.backup(domain);
+      truths.push(contentOf(domain));
+    }
+    for (const [index, point] of (await repository.points()).entries())
+      expect((await readBack(repository, point)).equals(truths[index] as Buffer), `${index}`).toBe(true);
+  });
+
+  it('and stores zeroes, and what is there already, once or not at all', async () => {
+    await repository.backup(domain);
+    domain.write('vda', 2 * BLOCK_SIZE, Buffer.alloc(3 * BLOCK_SIZE));
+    domain.write('vda', 8 * BLOCK_SIZE, contentOf(domain).subarray(8 * BLOCK_SIZE, 9 * BLOCK_SIZE));
+    const { point, ...counts } = await repository.backup(domain, { audit: 0 });
+    expect(counts).toMatchObject({
+      dirtyBytes: 4 * BLOCK_SIZE,
+      readBytes: BLOCK_SIZE,
+      zeroBytes: 3 * BLOCK_SIZE,
+      reusedBytes: BLOCK_SIZE,
+      storedBytes: 0,
+    });
+    expect((await readBack(repository, point)).equals(contentOf(domain))).toBe(true);
+  });
+
+  it('read at random, or into a file that appears when it is whole', async () => {
+    const { point } = await repository.backup(domain);
+    const reader = repository.openDisk(point, 'vda');
+    expect(reader.size).toBe(BLOCKS * BLOCK_SIZE);
+    const part = Buffer.from(await reader.read(3 * BLOCK_SIZE - 7, 100));
+    expect(part.equals(contentOf(domain).subarray(3 * BLOCK_SIZE - 7, 3 * BLOCK_SIZE + 93))).toBe(true);
+    const output = join(folder, 'vda.raw');
+    const done: number[] = [];
+    await repository.restore(point, 'vda', output, { onProgress: (progress) => done.push(progress.done) });
+    expect((await readFile(output)).equals(contentOf(domain))).toBe(true);
+    expect(done.at(-1)).toBe(BLOCKS * BLOCK_SIZE);
   });
 });
 
 describe('modes', () => {
-  it('reads nothing in a second incremental with nothing written', async () => {
+  it('reads nothing when nothing was written, and keeps the newest checkpoint alone', async () => {
     await repository.backup(domain);
-    await repository.backup(domain);
-    const { point, readBytes } = await repository.backup(domain, { mode: 'incremental' });
+    const { point, readBytes } = await repository.backup(domain, { mode: 'incremental', audit: 0 });
     expect(readBytes).toBe(0);
-    expect((await restored(point)).equals(contentOf('vda'))).toBe(true);
+    expect([...domain.checkpoints.keys()]).toEqual([point.checkpoint?.name]);
   });
 
-  it('keeps only the checkpoint of the newest point', async () => {
-    await repository.backup(domain);
-    const { point } = await repository.backup(domain);
-    expect([...domain.checkpoints.keys()]).toEqual([point.checkpoint]);
-  });
-
-  it('refuses an incremental without a parent, and auto takes a full and says why', async () => {
-    expect(await failure(repository.backup(domain, { mode: 'incremental' }))).toBeInstanceOf(BackupPlanError);
-    expect((await repository.backup(domain)).point).toMatchObject({
-      mode: 'full',
-      parent: null,
-      reason: /no point/,
+  it('an incremental without a point before is refused, and auto says why it reads everything', async () => {
+    expect(await failure(repository.backup(domain, { mode: 'incremental' }))).toMatchObject({
+      code: 'ERR_BACKUP_PLAN',
+      reason: 'no-incremental',
     });
+    expect([domain.job, domain.checkpoints.size]).toEqual([undefined, 0]);
+    expect(modes((await repository.backup(domain)).point)).toEqual([['vda', 'first']]);
   });
 
-  it('refuses a mode that there is none of, which would pass for auto', async () => {
-    const mode = 'differential' as never;
-    expect(await failure(repository.backup(domain, { mode }))).toBeInstanceOf(BackupPlanError);
-    expect(domain.calls).toEqual([]);
+  it('full reads everything, and stores what differs', async () => {
+    await repository.backup(domain);
+    writeBlock(domain, 3, 0xaa);
+    const { point, readBytes, storedBytes } = await repository.backup(domain, { mode: 'full' });
+    expect(modes(point)).toEqual([['vda', 'asked']]);
+    expect([readBytes, storedBytes]).toEqual([BLOCKS * BLOCK_SIZE, BLOCK_SIZE]);
+    writeBlock(domain, 4, 0xbb);
+    const next = await repository.backup(domain, { mode: 'incremental', audit: 0 });
+    expect(next.readBytes).toBe(BLOCK_SIZE);
+    expect((await readBack(repository, next.point)).equals(contentOf(domain))).toBe(true);
   });
 
-  it('takes a full when the checkpoint has vanished, and says why', async () => {
+  it('a checkpoint that has vanished with its bitmap costs reading, not storing', async () => {
     await repository.backup(domain);
     domain.checkpoints.clear();
-    expect(await failure(repository.backup(domain, { mode: 'incremental' }))).toBeInstanceOf(BackupPlanError);
-    expect((await repository.backup(domain)).point).toMatchObject({
-      mode: 'full',
-      reason: /has no checkpoint/,
+    domain.disks.get('vda')?.bitmaps.clear();
+    expect(await failure(repository.backup(domain, { mode: 'incremental' }))).toMatchObject({
+      reason: 'no-incremental',
     });
+    const { point, storedBytes } = await repository.backup(domain);
+    expect([modes(point), storedBytes]).toEqual([[['vda', 'checkpoint-missing']], 0]);
   });
 
-  it('keeps every point that was taken before another full', async () => {
-    const taken: { point: Point; truth: Buffer }[] = [];
-    const take = async (mode: 'auto' | 'full'): Promise<void> => {
-      domain.write('vda', taken.length * CLUSTER, Buffer.alloc(CLUSTER, 0x40 + taken.length));
-      taken.push({ truth: contentOf('vda'), point: (await repository.backup(domain, { mode })).point });
-    };
-    await take('auto');
-    await take('auto');
-    await take('full');
-    await take('auto');
+  it('a checkpoint that the hypervisor forgot, with the bitmap there yet, is made known again', async () => {
+    await repository.backup(domain);
     domain.checkpoints.clear();
-    await take('auto');
-    await take('auto');
-    const ids = taken.map(({ point }) => point.id);
-    expect(taken.map(({ point }) => [point.mode, point.parent?.id, point.previous?.id])).toEqual([
-      ['full', undefined, undefined],
-      ['incremental', ids[0], ids[0]],
-      ['full', undefined, ids[1]],
-      ['incremental', ids[2], ids[2]],
-      ['full', undefined, ids[3]],
-      ['incremental', ids[4], ids[4]],
-    ]);
-    expect((await repository.points()).map(({ id }) => id)).toEqual(ids);
-    for (const { point, truth } of taken) expect((await restored(point)).equals(truth)).toBe(true);
+    writeBlock(domain, 1, 0xcc);
+    const { point, readBytes } = await repository.backup(domain, { mode: 'incremental', audit: 0 });
+    expect([modes(point), readBytes]).toEqual([[['vda', 'incremental']], BLOCK_SIZE]);
   });
 
-  it('lists the points in order even if the clock went back between them', async () => {
+  it('points name the one before, and sort as they were taken even if the clock went back', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: new Date('2030-01-02') });
     try {
       const first = (await repository.backup(domain)).point;
       vi.setSystemTime(new Date('2030-01-01'));
       const second = (await repository.backup(domain)).point;
       expect((await repository.points()).map(({ id }) => id)).toEqual([first.id, second.id]);
+      expect([first.previous, second.previous?.id]).toEqual([null, first.id]);
     } finally {
       vi.useRealTimers();
     }
   });
 
   it('demotes just the disk whose bitmap is broken', async () => {
-    domain.addDisk('vdb', Buffer.alloc(10 * CLUSTER, 7));
-    const first = (await repository.backup(domain)).point;
-    domain.breakBitmap('vdb', first.checkpoint);
-    domain.write('vdb', 0, Buffer.alloc(CLUSTER));
-    expect(await failure(repository.backup(domain, { mode: 'incremental' }))).toBeInstanceOf(BackupPlanError);
-    const { point } = await repository.backup(domain);
-    expect(point.disks.map(({ name, mode }) => [name, mode])).toEqual([
-      ['vda', 'incremental'],
-      ['vdb', 'full'],
-    ]);
-    expect(point.reason).toMatch(/vdb/);
-    for (const disk of ['vda', 'vdb'])
-      expect((await restored(point, disk)).equals(contentOf(disk))).toBe(true);
-  });
-});
-
-describe('a backup that fails costs nothing', () => {
-  const broken = new Error('broken wire');
-
-  it.each(['beginBackup', 'openExport'])('in %s', async (call) => {
-    const { point } = await repository.backup(domain);
-    domain.write('vda', 0, Buffer.alloc(CLUSTER, 9));
-    domain.failures.set(call, broken);
-    await failure(repository.backup(domain));
-    await expectUntouched(point);
-  });
-
-  it('in the middle of the transfer', async () => {
-    const { point } = await repository.backup(domain);
-    domain.write('vda', 0, Buffer.alloc(CLUSTER, 9));
-    domain.wrapSource = (source) => ({ ...source, read: () => Promise.reject(broken) });
-    expect(await failure(repository.backup(domain))).toMatchObject({
-      phase: 'transfer',
-      disk: 'vda',
-      cause: broken,
-    });
-    await expectUntouched(point);
-  });
-
-  it('on an abort in the middle of the transfer', async () => {
-    const { point } = await repository.backup(domain);
-    domain.write('vda', 0, Buffer.alloc(CLUSTER, 9));
-    const abort = new AbortController();
-    const reason = new Error('enough');
-    domain.wrapSource = (source) => ({
-      ...source,
-      read: (offset, length) => {
-        abort.abort(reason);
-        return source.read(offset, length);
-      },
-    });
-    expect(await failure(repository.backup(domain, { signal: abort.signal }))).toBe(reason);
-    await expectUntouched(point);
-  });
-
-  it('of the very first point, and leaves no folder', async () => {
-    domain.wrapSource = (source) => ({ ...source, read: () => Promise.reject(broken) });
-    await failure(repository.backup(domain));
-    expect(await readdir(join(repository.path, 'domains'))).toEqual([]);
-    expect(domain.checkpoints.size).toBe(0);
-  });
-
-  async function expectUntouched(parent: Point): Promise<void> {
-    domain.wrapSource = (source) => source;
-    expect(domain.job).toBeUndefined();
-    expect([...domain.checkpoints.keys()]).toEqual([parent.checkpoint]);
-    expect((await repository.points()).map(({ id }) => id)).toEqual([parent.id]);
-    const { point } = await repository.backup(domain, { mode: 'incremental' });
-    expect(point.parent?.id).toBe(parent.id);
-    expect((await restored(point)).equals(contentOf('vda'))).toBe(true);
-  }
-});
-
-describe('once the point is stored', () => {
-  it('a failure to make that durable keeps both checkpoints: either serves the next incremental', async () => {
+    domain.addDisk('vdb', diskOf(3, 100));
     const { point: first } = await repository.backup(domain);
-    domain.write('vda', 0, Buffer.alloc(CLUSTER, 9));
-    const commit = Reflect.get<DomainStore, 'commit'>(DomainStore.prototype, 'commit');
-    const full = new Error('EIO: fsync');
-    const spy = vi.spyOn(DomainStore.prototype, 'commit').mockImplementation(async function (
-      this: DomainStore,
-      ...args: Parameters<DomainStore['commit']>
-    ) {
-      await commit.apply(this, args);
-      throw full;
+    domain.breakBitmap('vdb', first.checkpoint?.name ?? '');
+    writeBlock(domain, 0, 0, 'vdb');
+    expect(await failure(repository.backup(domain, { mode: 'incremental' }))).toMatchObject({
+      reason: 'no-incremental',
     });
-    expect(await failure(repository.backup(domain))).toBe(full);
-    spy.mockRestore();
-    expect(domain.job).toBeUndefined();
-    expect(domain.checkpoints.size).toBe(2);
-    const [, second] = await repository.points();
-    domain.write('vda', CLUSTER, Buffer.alloc(CLUSTER, 8));
-    const { point: third } = await repository.backup(domain, { mode: 'incremental' });
-    expect([second?.parent?.id, third.parent?.id]).toEqual([first.id, second?.id]);
-    expect((await restored(third)).equals(contentOf('vda'))).toBe(true);
-    expect([...domain.checkpoints.keys()]).toEqual([third.checkpoint]);
-  });
-
-  it('a superseded checkpoint that cannot be removed is told, and goes with the next backup', async () => {
-    await repository.backup(domain);
-    const gone = new Error('connection lost');
-    domain.failures.set('deleteCheckpoint', gone);
-    const { point, cleanupErrors } = await repository.backup(domain, { mode: 'incremental' });
-    expect(cleanupErrors).toEqual([gone]);
-    expect(domain.checkpoints.size).toBe(2);
-    const next = await repository.backup(domain, { mode: 'incremental' });
-    expect(next.point.parent?.id).toBe(point.id);
-    expect(next.cleanupErrors).toEqual([]);
-    expect([...domain.checkpoints.keys()]).toEqual([next.point.checkpoint]);
-  });
-});
-
-describe('what a crash left is removed by the next backup', () => {
-  it('a running job of this repository with its checkpoint, and a half-written point', async () => {
     const { point } = await repository.backup(domain);
-    const name = `tsbackup-${repository.id}-01ARZ3NDEKTSV4RRFFQ69G5FAV`;
-    domain.addCheckpoint(name, 'vda');
-    domain.job = { mode: 'pull', socket: `/s/${name}.sock`, disks: [], exports: new Map() };
-    const left = join(
-      repository.path,
-      'domains',
-      domain.uuid,
-      'points',
-      '01ARZ3NDEKTSV4RRFFQ69G5FAV.partial',
-    );
-    await (await import('node:fs/promises')).mkdir(left);
-    const next = (await repository.backup(domain, { mode: 'incremental' })).point;
-    expect(next.parent?.id).toBe(point.id);
-    expect([...domain.checkpoints.keys()]).toEqual([next.checkpoint]);
-    expect((await readdir(join(left, '..'))).sort()).toEqual([point.id, next.id].sort());
-  });
-
-  it("but never somebody else's job or checkpoint", async () => {
-    domain.addCheckpoint('theirs');
-    const theirs = { mode: 'pull' as const, socket: '/s/theirs.sock', disks: [], exports: new Map() };
-    domain.job = theirs;
-    expect(await failure(repository.backup(domain))).toBeInstanceOf(BackupPlanError);
-    expect(domain.job).toBe(theirs);
-    domain.job = undefined;
-    await repository.backup(domain);
-    expect(domain.checkpoints.has('theirs')).toBe(true);
+    expect(modes(point)).toEqual([
+      ['vda', 'incremental'],
+      ['vdb', 'bitmap-unusable'],
+    ]);
+    for (const disk of ['vda', 'vdb'])
+      expect((await readBack(repository, point, disk)).equals(contentOf(domain, disk))).toBe(true);
   });
 });
 
-describe('fails closed', () => {
+describe('opening', () => {
+  it('what was made is the same repository the next time, in a folder for its owner alone', async () => {
+    await repository.backup(domain);
+    const path = join(folder, 'repo');
+    await using again = await openFor(domain, path);
+    expect([again.id, again.description]).toEqual([repository.id, path]);
+    expect((await again.points()).length).toBe(1);
+    for (const entry of [
+      path,
+      ...(await readdir(path, { recursive: true })).map((name) => join(path, name)),
+    ]) {
+      const found = await stat(entry);
+      expect((found.mode & 0o777).toString(8), entry).toBe(found.isDirectory() ? '700' : '600');
+    }
+  });
+
+  it('a place that is something else, or nothing while nothing is to be made, is refused', async () => {
+    await writeFile(join(folder, 'x'), '');
+    expect(await failure(BackupRepository.open(folder))).toMatchObject({ reason: 'foreign' });
+    const none = join(folder, 'none');
+    expect(await failure(BackupRepository.open(none, { create: false }))).toMatchObject({ reason: 'absent' });
+    expect(await readdir(folder)).toEqual(['repo', 'x']);
+  });
+
+  it('with a key what is not encrypted is refused, and what is encrypted without one', async () => {
+    const key = randomBytes(32);
+    const path = join(folder, 'repo');
+    expect(await failure(openFor(domain, path, { key }))).toMatchObject({ reason: 'key' });
+    expect(await failure(openFor(domain, path, { encryption: { key } }))).toMatchObject({ reason: 'key' });
+    const sealed = join(folder, 'sealed');
+    await using made = await openFor(domain, sealed, { encryption: { key } });
+    const { point } = await made.backup(domain);
+    expect(await failure(openFor(domain, sealed))).toMatchObject({ reason: 'key' });
+    expect(await failure(openFor(domain, sealed, { key: randomBytes(32) }))).toMatchObject({ reason: 'key' });
+    await using again = await openFor(domain, sealed, { key });
+    expect((await readBack(again, point)).equals(contentOf(domain))).toBe(true);
+  });
+
   it.each([
-    ['a flipped byte of data', 'vda.data', (bytes: Buffer) => bytes.fill(0xee, 700, 701)],
-    ['data cut short', 'vda.data', (bytes: Buffer) => bytes.subarray(0, bytes.length - 1)],
-    ['a run removed', 'vda.runs', (bytes: Buffer) => bytes.subarray(bytes.indexOf('\n') + 1)],
-    [
-      'a changed manifest',
-      'manifest.json',
-      (bytes: Buffer) => Buffer.from(bytes.toString().replace('"vda"', '"vdb"')),
-    ],
-  ])('on %s, and makes no file', async (_title, file, damage) => {
-    await repository.backup(domain);
-    domain.write('vda', 0, Buffer.alloc(CLUSTER, 9));
-    const { point } = await repository.backup(domain);
-    const [first] = await repository.points();
-    const path = join(repository.path, 'domains', domain.uuid, 'points', first?.id ?? '', file);
-    await writeFile(path, damage(await readFile(path)));
-    const output = join(folder, 'out.raw');
-    expect(await failure(repository.restore(point, 'vda', output))).toBeInstanceOf(DamagedError);
+    ['create', 1],
+    ['compression', 'lzma'],
+    ['encryption', 'secret'],
+    ['privateKey', new Uint8Array(31)],
+    ['workers', 65],
+    ['openExport', {}],
+    ['signal', {}],
+    ['folder', '/x'],
+  ])('the option %s: %j is refused, and nothing is made', async (name, value) => {
+    const opening = BackupRepository.open(join(folder, 'new'), { [name]: value } as object);
+    expect(await failure(opening)).toMatchObject({ code: 'ERR_BACKUP_USAGE', reason: 'option' });
     expect(await readdir(folder)).toEqual(['repo']);
   });
 
-  it('on a missing ancestor', async () => {
-    await repository.backup(domain);
-    const { point } = await repository.backup(domain);
-    await rm(join(repository.path, 'domains', domain.uuid, 'points', point.parent?.id ?? ''), {
-      recursive: true,
-    });
-    expect(await failure(repository.points())).toBeInstanceOf(DamagedError);
-    expect(await failure(repository.restore(point, 'vda', join(folder, 'out.raw')))).toBeInstanceOf(
-      DamagedError,
-    );
+  it('no path is no repository', async () => {
+    expect(await failure(BackupRepository.open(''))).toMatchObject({ code: 'ERR_BACKUP_USAGE' });
+  });
+});
+
+describe('calls are checked before anything is done', () => {
+  it.each([
+    ['mode', 'differential'],
+    ['disks', []],
+    ['disks', ['vda', 'vda']],
+    ['scratchDir', ''],
+    ['audit', 1.5],
+    ['audit', -1],
+    ['idleTimeoutMs', -1],
+    ['maxTreeAgeMs', 0],
+    ['onProgress', true],
+    ['increment', 1],
+  ])('backup with %s: %j', async (name, value) => {
+    const error = await failure(repository.backup(domain, { [name]: value } as object));
+    expect(error).toMatchObject({ code: 'ERR_BACKUP_USAGE', reason: 'option' });
+    expect(domain.calls).toEqual([]);
   });
 
-  it('on an existing output file, which stays as it is', async () => {
+  it('the others', async () => {
+    const { point } = await repository.backup(domain);
+    const wrong = { force: true } as object;
+    for (const call of [
+      repository.restore(point, 'vda', join(folder, 'x'), wrong),
+      repository.forgetDomain(domain, wrong),
+      repository.inspect(undefined, wrong),
+      repository.backup('web1' as never),
+    ])
+      expect(await failure(call)).toMatchObject({ code: 'ERR_BACKUP_USAGE', reason: 'option' });
+    expect(await failure(repository.backup(domain, { disks: ['vdz'] }))).toMatchObject({
+      code: 'ERR_BACKUP_NOT_FOUND',
+      reason: 'disk',
+    });
+  });
+});
+
+describe('looking for what there is none of', () => {
+  it('a disk, a domain', async () => {
+    const { point } = await repository.backup(domain);
+    expect(() => repository.openDisk(point, 'vdz')).toThrow(/no disk vdz, only vda/);
+    expect(await failure(repository.points('web9'))).toMatchObject({ reason: 'domain' });
+    expect((await repository.points('fake')).length).toBe(1);
+    expect((await repository.points(domain)).length).toBe(1);
+    expect(await repository.points({ uuid: domain.uuid.replace('1', '2') })).toEqual([]);
+  });
+
+  it('an existing output file stays as it is', async () => {
     const { point } = await repository.backup(domain);
     const output = join(folder, 'out.raw');
     await writeFile(output, 'precious');
-    expect(await failure(repository.restore(point, 'vda', output))).toBeInstanceOf(SinkError);
+    expect(await failure(repository.restore(point, 'vda', output))).toMatchObject({
+      code: 'ERR_BACKUP_SINK',
+      reason: 'exists',
+    });
     expect(await readFile(output, 'utf8')).toBe('precious');
   });
+});
 
-  it('on a second backup of the same domain at the same time', async () => {
-    const outcomes = await Promise.allSettled([repository.backup(domain), repository.backup(domain)]);
-    expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
-    const refused = outcomes.find((outcome) => outcome.status === 'rejected');
-    expect(refused?.reason).toBeInstanceOf(RepositoryError);
-    expect((await repository.points()).length).toBe(1);
+describe('damage fails closed', () => {
+  async function damageAll(place: string, change: (bytes: Buffer) => Buffer): Promise<void> {
+    const under = join(folder, 'repo', place);
+    for (const entry of await readdir(under, { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile()) continue;
+      const path = join(entry.parentPath, entry.name);
+      await writeFile(path, change(await readFile(path)));
+    }
+  }
+
+  it.each([
+    ['a flipped byte', (bytes: Buffer) => bytes.fill(bytes.readUInt8(700) ^ 1, 700, 701)],
+    ['a pack cut short', (bytes: Buffer) => bytes.subarray(0, bytes.length - 1)],
+    ['an empty pack', () => Buffer.alloc(0)],
+  ])('on %s, and makes no file', async (_, damage) => {
+    const { point } = await repository.backup(domain);
+    await damageAll('packs', damage);
+    await using fresh = await openFor(domain, join(folder, 'repo'));
+    const output = join(folder, 'out.raw');
+    expect(await failure(fresh.restore(point, 'vda', output))).toMatchObject({ code: 'ERR_BACKUP_DAMAGED' });
+    expect(await readdir(folder)).toEqual(['repo']);
   });
 
-  it('on a folder that is something else', async () => {
-    await writeFile(join(folder, 'x'), '');
-    expect(await failure(BackupRepository.open(folder))).toBeInstanceOf(RepositoryError);
-    expect(await failure(BackupRepository.open(join(folder, 'none'), { create: false }))).toBeInstanceOf(
-      RepositoryError,
-    );
+  it('a changed manifest harms its own point alone, and the next backup says so', async () => {
+    await repository.backup(domain);
+    await damageAll('points', (bytes) => Buffer.from(bytes.toString().replace('"vda"', '"vdb"')));
+    const listing = await repository.inspect();
+    expect([listing.points.length, listing.damaged.length]).toEqual([0, 1]);
+    const { point, remarks } = await repository.backup(domain);
+    expect(remarks.map(({ reason }) => reason)).toContain('earlier-damaged');
+    expect((await repository.points()).map(({ id }) => id)).toEqual([point.id]);
+    expect((await readBack(repository, point)).equals(contentOf(domain))).toBe(true);
   });
+});
+
+it('of two backups of a domain at the same time one is refused, and says who is at work', async () => {
+  const outcomes = await Promise.allSettled([repository.backup(domain), repository.backup(domain)]);
+  expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+  const refused = outcomes.find((outcome) => outcome.status === 'rejected');
+  expect(refused?.reason).toMatchObject({ code: 'ERR_BACKUP_REPOSITORY', reason: 'busy' });
+  expect(String(refused?.reason)).toContain(`process ${process.pid}`);
+  expect((await repository.points()).length).toBe(1);
 });

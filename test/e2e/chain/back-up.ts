@@ -74,7 +74,7 @@ async function inProcess(bench: Bench, ledger: Ledger, step: BackupStep): Promis
 /** A backup in a process of its own, which is killed once its job has begun. */
 async function killed(bench: Bench, ledger: Ledger, step: BackupStep, afterMs: number): Promise<Attempt> {
   const { libvirtd, domain } = bench;
-  const args = ['--connect', libvirtd.uri, '--domain', domain.name, '--to', ledger.repository.path];
+  const args = ['--connect', libvirtd.uri, '--domain', domain.name, '--to', ledger.repository.description];
   args.push('--scratch', libvirtd.scratchDir, '--mode', ledger.needsFull ? 'full' : step.mode);
   for (const target of targetsOf(bench, step) ?? []) args.push('--disk', target);
   const child = spawn(process.execPath, [LAUNCHER, 'backup-domain', ...args], { stdio: 'ignore' });

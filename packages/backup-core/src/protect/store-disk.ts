@@ -1,12 +1,11 @@
-import type { PullBackupDisk } from '../job/pull/pull-backup-disk.ts';
+import type { PullBackupDisk, RangeOptions } from '../job/pull/pull-backup-disk.ts';
 import type { BatchSink } from '../ports/sink.ts';
 import { BLOCK_SIZE } from '../repository/format.ts';
 import type { PackWriter } from '../repository/packs/pack-writer.ts';
 import type { StoredDisk } from '../repository/point.ts';
 import type { BaseTree } from '../repository/tree/builder.ts';
-import { DiskWriter, type WrittenDisk } from '../repository/tree/disk-writer.ts';
+import { DiskWriter, tailToRead, type WrittenDisk } from '../repository/tree/disk-writer.ts';
 import type { TreeStore } from '../repository/tree/tree-store.ts';
-import type { ByteRange } from '../transfer/layout.ts';
 import type { DiskReading } from '../words/disk-answers.ts';
 import { DamagedError } from '../words/errors.ts';
 import { type DiskName, diskName } from '../words/peer-names.ts';
@@ -75,7 +74,8 @@ class DiskCopy {
       size,
       BLOCK_SIZE,
     );
-    const written = await this.#write(tree, { audit: window.ranges });
+    const tail = tailToRead(base?.disk.size ?? 0, size);
+    const written = await this.#write(tree, { audit: window.ranges, doubtful: tail && [tail] });
     const { auditedBytes, changedBytes } = written.counts;
     if (changedBytes === 0)
       return { disk: this.#describe(written, this.#reading, window.next, base), remarks: [] };
@@ -102,11 +102,11 @@ class DiskCopy {
 
   async #write(
     base: BaseTree | undefined,
-    { audit = [], isWhole = false }: { readonly audit?: readonly ByteRange[]; readonly isWhole?: boolean },
+    ranges: Pick<RangeOptions, 'audit' | 'doubtful' | 'isWhole'>,
   ): Promise<WrittenDisk> {
     const { store, packs, signal } = this.#options;
     const writer = await DiskWriter.open(store, { packs, size: this.#disk.size, base, signal });
-    const options = { alignment: BLOCK_SIZE, audit, isWhole, signal };
+    const options = { ...ranges, alignment: BLOCK_SIZE, signal };
     await this.#disk.copyTo(this.#observed(writer), options);
     return writer.finish();
   }

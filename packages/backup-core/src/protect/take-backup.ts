@@ -224,10 +224,11 @@ async function storePoint(
   const intent = new Intent(store.storage, lease.id);
   const packs = store.createPackWriter({ signal, announce: (name) => intent.add([name], { signal }) });
   try {
-    const copies = await storeDisks(run, backup, packs);
-    await packs.seal();
+    // Asked first: reading the disks needs no hypervisor, and whether it can be reached afterwards is no matter.
     const checkpoint =
       backup.checkpoint === null ? null : await domain.checkpoint(backup.checkpoint, { signal });
+    const copies = await storeDisks(run, backup, packs);
+    await packs.seal();
     signal.throwIfAborted();
     const disks = copies.map(({ disk }) => disk);
     const previous = listing.points.at(-1)?.reference ?? null;
@@ -237,8 +238,8 @@ async function storePoint(
     const unusual = unusualRemarks(disks, listing.points);
     return { listed: sealed, remarks: [...copies.flatMap(({ remarks }) => remarks), ...unusual] };
   } catch (error) {
-    await packs.discard();
     // What cannot be removed now is named in the intent: the next run does it.
+    await packs.discard().catch(() => undefined);
     await intent.undo().catch(() => undefined);
     throw error;
   }

@@ -22,8 +22,17 @@ export async function commit(
     await storage.put(object, bytes);
   } catch (error) {
     const isTaken = error instanceof StorageError && error.reason === 'exists';
-    if (isTaken || (await storage.size(object)) === undefined)
-      throw storageFailure(`put ${object}`, error, signal);
+    if (isTaken || !(await isThere(storage, object))) throw storageFailure(`put ${object}`, error, signal);
   }
-  await intent.finish();
+  // It is done: an intent that cannot be removed now is found to be by whoever takes the next lease.
+  await intent.finish().catch(() => undefined);
+}
+
+/** A storage that does not even answer that: not done, as far as anybody knows; the seal says what was meant. */
+async function isThere(storage: Storage, object: string): Promise<boolean> {
+  try {
+    return (await storage.size(object)) !== undefined;
+  } catch {
+    return false;
+  }
 }

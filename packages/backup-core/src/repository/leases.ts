@@ -10,6 +10,8 @@ import { isMissing, isTaken, storageFailure } from './storage-errors.ts';
 
 /** A lease of another machine lives so long without being renewed. */
 export const LEASE_MS = 60_000;
+/** Those of this process, which lives, that could not be removed when their work was over. */
+const givenUp: Set<string> = new Set<string>();
 /** So often is it renewed within its time. */
 const RENEWALS = 6;
 
@@ -33,7 +35,7 @@ export interface Lease extends AsyncDisposable {
    * @throws RepositoryError if it was taken over
    */
   seal(object: string, options?: StorageOptions): Promise<void>;
-  /** Gives it back. It was lost: does nothing. */
+  /** Gives it back; leaving an `await using` block does, too, and never fails. It was lost: does nothing. */
   release(): Promise<void>;
 }
 
@@ -59,8 +61,9 @@ export async function takeLease(
       renewal: 0,
     };
     const lease = new HeldLease(storage, ulid(), record, leaseMs);
-    await lease.begin({ signal });
     try {
+      // Even one that could not be put may be there.
+      await lease.begin({ signal });
       await makeWay(storage, owners, lease, work, leaseMs, signal);
       await lease.hold({ signal });
     } catch (error) {
@@ -89,8 +92,10 @@ async function makeWay(
     const others = (await watch.look({ signal })).filter((other) => other.id !== id);
     const inTheWay: SeenLease[] = [];
     for (const other of others) {
-      const isOver = other.state === 'dead' || (other.state === 'expired' && isRival(other, work));
-      if (isOver && (await takeOver(storage, other, { signal }))) continue;
+      const isDead = other.state === 'dead' || givenUp.has(other.id);
+      const isOver = isDead || (other.state === 'expired' && isRival(other, work));
+      const ended = isDead ? ({ ...other, state: 'dead' } as const) : other;
+      if (isOver && (await takeOver(storage, ended, { signal }))) continue;
       if (isRival(other, work)) inTheWay.push(other);
     }
     for (const rival of inTheWay) if (winsOver(rival, id)) throw busy(storage, rival);
@@ -191,12 +196,14 @@ class HeldLease implements Lease {
       if (this.#isSealed) await removeSeal(this.#storage, this.id);
       await this.#storage.remove(leaseName(this.id));
     } catch (error) {
+      givenUp.add(this.id);
       throw storageFailure(`give back the lease ${this.id}`, error);
     }
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    return this.release();
+    // What was done under it is done: the next one to come takes it over.
+    return this.release().catch(() => undefined);
   }
 
   async #renew(options: StorageOptions | undefined): Promise<void> {

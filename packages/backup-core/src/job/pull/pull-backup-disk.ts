@@ -21,6 +21,8 @@ export interface RangeOptions {
   readonly alignment?: number | undefined;
   /** Of an incremental, clean ranges that are read all the same, in order. */
   readonly audit?: readonly ByteRange[] | undefined;
+  /** Of an incremental, ranges that are taken for dirty, whatever the bitmap says. */
+  readonly doubtful?: readonly ByteRange[] | undefined;
   /** Everything, whatever the bitmap of an incremental says. */
   readonly isWhole?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -47,6 +49,7 @@ const listOfRanges: OptionCheck = { wanted: 'an array of ranges', accepts: Array
 const RANGE_OPTIONS = {
   alignment: positiveInteger,
   audit: listOfRanges,
+  doubtful: listOfRanges,
   isWhole: trueOrFalse,
   signal: abortSignal,
 };
@@ -140,11 +143,11 @@ export class PullBackupDisk {
    */
   async copyTo(sink: Sink | BatchSink, options: CopyOptions & RangeOptions = {}): Promise<CopyProgress> {
     checkOptions('copyTo', options, COPY_OPTIONS);
-    const { alignment, audit, isWhole, ...copy } = options;
+    const { alignment, audit, doubtful, isWhole, ...copy } = options;
     const signal = options.signal ?? this.#job.signal;
     const outcome = this.#begin(signal);
     try {
-      const ranges = this.#layout({ alignment, audit, isWhole, signal });
+      const ranges = this.#layout({ alignment, audit, doubtful, isWhole, signal });
       const copied = await copyRanges([this.#source], ranges, sink, { ...copy, signal });
       outcome.ended();
       return copied;
@@ -153,8 +156,11 @@ export class PullBackupDisk {
     }
   }
 
-  #layout({ alignment, audit, isWhole, signal }: RangeOptions): AsyncGenerator<LayoutRange, void, undefined> {
-    const { doubtful, cluster, lastCleanCluster } = this.#plan;
+  #layout(options: RangeOptions): AsyncGenerator<LayoutRange, void, undefined> {
+    const { alignment, audit, isWhole, signal } = options;
+    const { cluster, lastCleanCluster } = this.#plan;
+    const doubts = [...this.#plan.doubtful, ...(options.doubtful ?? [])];
+    const doubtful = doubts.sort((a, b) => a.offset - b.offset);
     const dirtyBitmap = isWhole === true ? undefined : dirtyContextOf(this.#plan);
     const trusted = { dirtyBitmap, doubtful, cluster, lastCleanCluster };
     return layout(this.#source, { ...trusted, alignment, audit, signal });

@@ -166,7 +166,8 @@ export class PackWriter {
         await open.object.write(tail, { signal });
         await open.object.commit({ signal });
       } catch (error) {
-        await open.object.discard();
+        // The first failure is the one to tell.
+        await open.object.discard().catch(() => undefined);
         throw error;
       }
     };
