@@ -102,6 +102,25 @@ describe.skipIf(servers.skip)(servers.title('what earlier runs left on a domain'
     expect(await storedBitmaps(1)).toEqual([newest]);
   });
 
+  it('a checkpoint that only a backing image still has a bitmap of is removed, the bitmap too', async () => {
+    await start(2);
+    await exactBackup();
+    const [first] = await repository.points();
+    const lost = first?.checkpoint?.name ?? '';
+    await domain.write(0, 'write -P 0x77 3M 64k');
+    const disks = domain.disks.flatMap(({ target, path }) => ['--diskspec', `${target},file=${path}.over`]);
+    await call('snapshot-create-as', domain.name, '--disk-only', '--no-metadata', ...disks);
+    await powerCycle(() =>
+      run(commandPath('qemu-img'), ['bitmap', '--remove', domain.disks[0]?.path ?? '', lost]),
+    );
+    await domain.write(1, 'write -P 0x22 1M 64k');
+    expect(await exactBackup()).toEqual({ vda: 'bitmap-unusable', vdb: 'incremental' });
+    expect(await call('checkpoint-list', domain.name, '--name')).not.toContain(lost);
+    await call('destroy', domain.name);
+    expect(await storedBitmaps(0)).toEqual([]);
+    expect(await storedBitmaps(1)).toEqual([]);
+  });
+
   it('a domain that was undefined and defined again goes on with an incremental', async () => {
     await start();
     await exactBackup();

@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { Point } from 'libvirt-ts-backup';
+import type { Point, Remark } from 'libvirt-ts-backup';
 import type { Bench } from './bench.ts';
 import type { Outcome } from './carry-out.ts';
 import type { Ledger } from './ledger.ts';
@@ -19,10 +19,19 @@ export interface Attempt {
   readonly outcome: Outcome;
   /** The point, if one was stored. */
   readonly point: Point | undefined;
+  readonly remarks: readonly Remark[];
 }
 
-const failed = (message: string): Attempt => ({ outcome: { result: 'refused', message }, point: undefined });
-const stored = (point: Point): Attempt => ({ outcome: { result: 'done' }, point });
+const failed = (message: string): Attempt => ({
+  outcome: { result: 'refused', message },
+  point: undefined,
+  remarks: [],
+});
+const stored = (point: Point, remarks: readonly Remark[] = []): Attempt => ({
+  outcome: { result: 'done' },
+  point,
+  remarks,
+});
 
 function scratchFor(bench: Bench, step: BackupStep): string {
   const { scratchDir, workDir } = bench.libvirtd;
@@ -52,16 +61,18 @@ async function inProcess(bench: Bench, ledger: Ledger, step: BackupStep): Promis
       : undefined;
   let writing: Promise<void> | undefined;
   try {
-    const { point } = await ledger.repository.backup(bench.domain.handle, {
+    const { point, remarks } = await ledger.repository.backup(bench.domain.handle, {
       mode: ledger.needsFull ? 'full' : step.mode,
       scratchDir: scratchFor(bench, step),
+      // Bitmaps that were cleared behind everybody's back: the default share finds that only in time.
+      ...(ledger.auditsAll && { audit: 1 }),
       ...(disks !== undefined && { disks }),
       signal: abort.signal,
       onProgress: () => {
         if (step.meanwhile.length > 0) writing ??= bench.write(step.meanwhile).catch(() => undefined);
       },
     });
-    return stored(point);
+    return stored(point, remarks);
   } catch (error) {
     if (step.fault !== undefined) return failed(`${step.fault.kind}: ${String(error)}`);
     throw new ChainProblem('backup-failed', String(error), error);
@@ -76,6 +87,7 @@ async function killed(bench: Bench, ledger: Ledger, step: BackupStep, afterMs: n
   const { libvirtd, domain } = bench;
   const args = ['--connect', libvirtd.uri, '--domain', domain.name, '--to', ledger.repository.description];
   args.push('--scratch', libvirtd.scratchDir, '--mode', ledger.needsFull ? 'full' : step.mode);
+  if (ledger.auditsAll) args.push('--audit', '100%');
   for (const target of targetsOf(bench, step) ?? []) args.push('--disk', target);
   const child = spawn(process.execPath, [LAUNCHER, 'backup-domain', ...args], { stdio: 'ignore' });
   const before = new Set(readdirSync(libvirtd.scratchDir));

@@ -65,14 +65,10 @@ async function makeBacking(libvirtd: PrivateLibvirtd, size: number, index: numbe
   });
 }
 
-/** Every image below the given ones, themselves included. */
-async function chainsOf(images: readonly ActiveImage[]): Promise<Set<string>> {
-  const paths = new Set<string>();
-  for (const { path } of images) {
-    const info = await run(commandPath('qemu-img'), ['info', '-U', '--backing-chain', '--output=json', path]);
-    for (const layer of JSON.parse(info) as { filename: string }[]) paths.add(layer.filename);
-  }
-  return paths;
+/** An image and those below it, from the top. */
+export async function chainOf(path: string): Promise<readonly string[]> {
+  const info = await run(commandPath('qemu-img'), ['info', '-U', '--backing-chain', '--output=json', path]);
+  return (JSON.parse(info) as { filename: string }[]).map(({ filename }) => filename);
 }
 
 /** Starts everything; the disks are as planned. */
@@ -119,7 +115,7 @@ export async function openBench(plans: readonly DiskPlan[]): Promise<Bench> {
     },
     newImage: () => join(libvirtd.imagesDir, `image-${++made}.qcow2`),
     async sweep() {
-      const used = await chainsOf(await on());
+      const used = new Set((await Promise.all((await on()).map(({ path }) => chainOf(path)))).flat());
       for (const name of readdirSync(libvirtd.imagesDir)) {
         const path = join(libvirtd.imagesDir, name);
         if (name.endsWith('.qcow2') && !used.has(path) && !copies.has(path)) rmSync(path);

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Checkpoint } from 'libvirt-ts-rpc';
 import { type ActiveImage, commandLine, commandPath, createImage, run, virsh } from '../../harness/index.ts';
-import { type Bench, copyImage } from './bench.ts';
+import { type Bench, chainOf, copyImage } from './bench.ts';
 import type { Step } from './steps.ts';
 
 /** What became of a step: carried out, refused by libvirt or QEMU, or there was nothing to do it to. */
@@ -138,13 +138,15 @@ async function changeBitmap(
   step: StepOf<'lose-bitmap' | 'clear-bitmap'>,
   change: 'remove' | 'clear',
 ): Promise<Outcome> {
-  const { path, node, bitmaps } = at(await bench.on(), step.disk);
-  if (step.op === 'lose-bitmap' && step.live) {
+  const { path: top, node, bitmaps } = at(await bench.on(), step.disk);
+  if (step.live) {
     const name = bitmaps[Math.floor(step.which * bitmaps.length)];
     if (name === undefined) return idle('no bitmap');
-    return asked(() => bench.domain.qmp('block-dirty-bitmap-remove', { node, name }));
+    return asked(() => bench.domain.qmp(`block-dirty-bitmap-${change}`, { node, name }));
   }
   await bench.off();
+  const layers = await chainOf(top);
+  const path = at(layers, Math.floor(step.layer * layers.length));
   const names = await bitmapsOfFile(path);
   const name = names[Math.floor(step.which * names.length)];
   if (name === undefined) return idle('no bitmap');

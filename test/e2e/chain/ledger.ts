@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { BackupRepository, type Point } from 'libvirt-ts-backup';
-import { compareFiles } from '../../harness/index.ts';
+import { commandPath, compareFiles, run } from '../../harness/index.ts';
 import { ChainProblem } from './problem.ts';
 import type { Random } from './random.ts';
 
@@ -16,7 +16,7 @@ interface Kept {
 }
 
 /** A repository, and what its points have to hold. */
-export class Ledger {
+export class Ledger implements AsyncDisposable {
   readonly repository: BackupRepository;
   /** Oldest first. */
   #kept: Kept[] = [];
@@ -26,6 +26,8 @@ export class Ledger {
   wasKilled = false;
   /** What stands in the repository is known to be wrong: only a full is worth anything. */
   needsFull = false;
+  /** A bitmap was cleared behind everybody's back: only an audit of all that is clean is sure to notice. */
+  auditsAll = false;
 
   constructor(repository: BackupRepository) {
     this.repository = repository;
@@ -62,27 +64,41 @@ export class Ledger {
     return [...this.#kept];
   }
 
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const kept of this.#kept) forget(kept);
+    await this.repository.close();
+  }
+
   drop(kept: Kept): void {
     this.#kept = this.#kept.filter((each) => each !== kept);
     forget(kept);
   }
 
+  /** The newest point, in a list. */
+  newest(): readonly Kept[] {
+    return this.#kept.slice(-1);
+  }
+
   /** Restores every disk of a point and compares it over its whole length. */
-  async check(kept: Kept, folder: string): Promise<void> {
+  async check(kept: Kept, folder: string, restore: Restore = restoreWithLibrary): Promise<void> {
     for (const disk of kept.point.disks) {
       const output = join(folder, `restored-${kept.point.id}-${disk.name}.raw`);
       try {
-        await this.#checkDisk(kept, disk.name, output);
+        await this.#checkDisk(kept, disk.name, { output, restore });
       } finally {
         rmSync(output, { force: true });
       }
     }
   }
 
-  async #checkDisk({ point, step, truths }: Kept, disk: string, output: string): Promise<void> {
-    const what = `disk ${disk} of point ${point.id}, taken in step ${step}`;
+  async #checkDisk(
+    { point, step, truths }: Kept,
+    disk: string,
+    { output, restore }: { readonly output: string; readonly restore: Restore },
+  ): Promise<void> {
+    const what = `disk ${disk} of point ${point.id}, taken in step ${step}, ${restore.name}`;
     try {
-      await this.repository.restore(point, disk, output);
+      await restore(this.repository, { point, disk, output });
     } catch (error) {
       throw new ChainProblem('not-restored', `${what}: ${String(error)}`, error);
     }
@@ -99,6 +115,19 @@ export class Ledger {
     );
   }
 }
+
+/** A way to get a disk of a point back as a raw file. */
+export type Restore = (
+  repository: BackupRepository,
+  what: { readonly point: Point; readonly disk: string; readonly output: string },
+) => Promise<unknown>;
+
+export const restoreWithLibrary: Restore = (repository, { point, disk, output }) =>
+  repository.restore(point, disk, output);
+
+/** With the program that lies in the repository itself. */
+export const restoreWithPython: Restore = ({ description: folder }, { point, disk, output }) =>
+  run(commandPath('python3'), [join(folder, 'restore.py'), folder, point.id, disk, output]);
 
 function forget({ truths }: Kept): void {
   for (const file of truths.values()) rmSync(file, { force: true });

@@ -4,7 +4,7 @@ import { BackupRepository } from 'libvirt-ts-backup';
 import { backUp } from './back-up.ts';
 import { type Bench, openBench } from './bench.ts';
 import { carryOut, type Outcome } from './carry-out.ts';
-import { Ledger } from './ledger.ts';
+import { Ledger, type Restore, restoreWithPython } from './ledger.ts';
 import { expectNothingLeft } from './leftovers.ts';
 import { ChainProblem, type ProblemKind } from './problem.ts';
 import { type Random, randomFrom } from './random.ts';
@@ -31,6 +31,12 @@ export interface ChainReport {
 /** Every so many steps everything that is kept is compared. */
 const FULL_CHECK_EVERY = 25;
 
+/** Every so many steps the newest points are also restored by the program in the repository. */
+const PYTHON_CHECK_EVERY = 10;
+
+/** What `restore.py` can read. */
+const COMPRESSIONS = ['deflate', 'none'] as const;
+
 /** Older points that are compared after a step. */
 const OLDER_POINTS = { afterBackup: 2, otherwise: 0 };
 
@@ -54,6 +60,7 @@ class Run {
     const started = Date.now();
     const outcome =
       step.op === 'backup' ? await this.#backUp(index, step) : await carryOut(this.#bench, step);
+    if (step.op === 'clear-bitmap') for (const ledger of this.#ledgers) ledger.auditsAll = true;
     this.#count(step, outcome);
     const done = outcome.result === 'done' ? '' : ` ${outcome.result}: ${outcome.message.trim()}`;
     this.#options.log?.(`step ${index} ${JSON.stringify(step)} ${Date.now() - started} ms${done}`);
@@ -74,7 +81,8 @@ class Run {
     const truths = await this.#bench.truths();
     const othersJob = this.#ledgers.some((each) => each !== ledger && each.wasKilled);
     try {
-      const { outcome, point } = await backUp(this.#bench, ledger, step);
+      const { outcome, point, remarks } = await backUp(this.#bench, ledger, step);
+      for (const { reason, message } of remarks) this.#options.log?.(`  remark ${reason}: ${message}`);
       if (point === undefined) for (const file of truths.values()) rmSync(file);
       else {
         ledger.add({ step: index, point, truths });
@@ -105,6 +113,8 @@ class Run {
   }
 
   async #compareSome(index: number, others: number): Promise<void> {
+    if ((index + 1) % PYTHON_CHECK_EVERY === 0)
+      for (const ledger of this.#ledgers) await this.#compare(ledger, ledger.newest(), restoreWithPython);
     const all = (index + 1) % FULL_CHECK_EVERY === 0;
     for (const ledger of this.#ledgers)
       await this.#compare(ledger, all ? ledger.all() : ledger.sample(this.#random, others));
@@ -114,10 +124,10 @@ class Run {
     for (const ledger of this.#ledgers) await this.#compare(ledger, ledger.all());
   }
 
-  async #compare(ledger: Ledger, points: ReturnType<Ledger['all']>): Promise<void> {
+  async #compare(ledger: Ledger, points: ReturnType<Ledger['all']>, restore?: Restore): Promise<void> {
     for (const kept of points) {
       this.compared += kept.point.disks.length;
-      if (await this.#live(() => ledger.check(kept, this.#bench.libvirtd.workDir))) continue;
+      if (await this.#live(() => ledger.check(kept, this.#bench.libvirtd.workDir, restore))) continue;
       ledger.drop(kept);
       ledger.needsFull = true;
     }
@@ -134,16 +144,23 @@ export function replayLine({ seed, indexes, clearBitmaps }: ChainOptions): strin
 
 /** Runs steps of a chain. Rejects at the first problem, with the line that runs the same again. */
 export async function runChain(options: ChainOptions): Promise<ChainReport> {
-  const { seed, indexes } = options;
-  await using bench = await openBench(diskPlans(seed));
+  await using bench = await openBench(diskPlans(options.seed));
   const ledgers: Ledger[] = [];
-  for (let index = 0; index < REPOSITORIES; index++)
-    ledgers.push(
-      new Ledger(
-        await BackupRepository.open(join(bench.libvirtd.workDir, `repository-${index}`), { create: true }),
-      ),
-    );
-  const run = new Run(bench, ledgers, options);
+  try {
+    for (let index = 0; index < REPOSITORIES; index++) ledgers.push(await openLedger(bench, index));
+    return await runSteps(new Run(bench, ledgers, options), bench, options);
+  } finally {
+    for (const ledger of ledgers) await ledger[Symbol.asyncDispose]();
+  }
+}
+
+async function openLedger({ libvirtd }: Bench, index: number): Promise<Ledger> {
+  const folder = join(libvirtd.workDir, `repository-${index}`);
+  return new Ledger(await BackupRepository.open(folder, { compression: COMPRESSIONS[index] }));
+}
+
+async function runSteps(run: Run, bench: Bench, options: ChainOptions): Promise<ChainReport> {
+  const { seed, indexes } = options;
   for (const [count, index] of indexes.entries()) {
     try {
       await run.step(index, stepAt(seed, index, options));

@@ -41,8 +41,14 @@ export type Step =
   | { readonly op: 'save-copy' | 'put-back'; readonly disk: number }
   | { readonly op: 'lose-checkpoint'; readonly which: number; readonly metadataOnly: boolean }
   | { readonly op: 'recreate-checkpoint'; readonly which: number }
-  | { readonly op: 'lose-bitmap'; readonly disk: number; readonly which: number; readonly live: boolean }
-  | { readonly op: 'clear-bitmap'; readonly disk: number; readonly which: number };
+  | {
+      readonly op: 'lose-bitmap' | 'clear-bitmap';
+      readonly disk: number;
+      readonly which: number;
+      /** Of the image in use while the domain runs, rather than of any image of its chain while it is off. */
+      readonly live: boolean;
+      readonly layer: number;
+    };
 
 export type Op = Step['op'];
 
@@ -86,7 +92,10 @@ const WEIGHTS: Readonly<Record<Op, number>> = {
 };
 
 export interface StepOptions {
-  /** Bitmaps cleared behind everybody's back: only an audit of all clean ranges is sure to notice. */
+  /**
+   * Bitmaps are cleared behind everybody's back. Only an audit of all clean ranges is sure to notice, so backups make
+   * one.
+   */
   readonly clearBitmaps?: boolean | undefined;
 }
 
@@ -177,9 +186,8 @@ export function stepAt(seed: number, index: number, options: StepOptions = {}): 
     case 'recreate-checkpoint':
       return { op, which };
     case 'lose-bitmap':
-      return { op, disk, which, live: random.chance(0.5) };
     case 'clear-bitmap':
-      return { op, disk, which };
+      return { op, disk, which, live: random.chance(0.5), layer: random.fraction() };
     default:
       return { op };
   }

@@ -48,6 +48,16 @@ function expectFull(given: Trust, reason: FullReason, message: RegExp): void {
 }
 
 describe('trustBitmap', () => {
+  it('reads in full where the image of the earlier point has lost its bitmap, though overlays have theirs', () => {
+    const snapshot = disk({ chain: ['/i/snap.qcow2', '/i/vda.qcow2'] });
+    const overlay = { ...bitmap, image: '/i/snap.qcow2' };
+    const lost = trust({ disk: snapshot, bitmaps: [overlay] });
+    expectFull(lost, 'bitmap-unusable', /is missing in \/i\/vda\.qcow2/);
+    expect(trust({ disk: snapshot, bitmaps: [overlay, bitmap] }).reading.mode).toBe('incremental');
+    // Where nothing can be seen of the images the hypervisor's word is all there is.
+    expect(trust({ disk: snapshot, bitmaps: [] }).reading.mode).toBe('incremental');
+  });
+
   it('believes a bitmap that nothing speaks against', () => {
     expect(trust()).toEqual({
       reading: { mode: 'incremental', checkpoint: 'c1' },

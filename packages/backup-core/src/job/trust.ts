@@ -58,7 +58,7 @@ export function trustBitmap(evidence: Evidence): Trust {
   const inChain = bitmaps.filter(
     (bitmap) => bitmap.name === tracked.bitmap && disk.chain.includes(bitmap.image),
   );
-  const flaw = flawOf(disk, inChain);
+  const flaw = flawOf(disk, earlier, inChain);
   if (flaw !== undefined) return inFull(flaw.reason, `${about} ${flaw.what}`);
   const dirtyBytes = tracked.dirtyBytes ?? seenDirty(disk, inChain, checkpoint.sizesRefused);
   if (dirtyBytes === undefined)
@@ -109,11 +109,15 @@ interface Flaw {
 }
 
 /** What is wrong with the bitmaps of one name in a chain of images, as far as it shows in them. */
-function flawOf(disk: DiskFacts, bitmaps: readonly ImageBitmap[]): Flaw | undefined {
+function flawOf(disk: DiskFacts, { image }: EarlierDisk, bitmaps: readonly ImageBitmap[]): Flaw | undefined {
   if (bitmaps.some((bitmap) => bitmap.isInconsistent))
     return { reason: 'bitmap-unusable', what: 'is inconsistent' };
   if (bitmaps.some((bitmap) => bitmap.image === disk.chain[0] && !bitmap.isRecording))
     return { reason: 'bitmap-unusable', what: 'does not record' };
+  // Every overlay has a bitmap of the name for what was written since it was put there; alone, they are believed by
+  // the hypervisor.
+  if (image !== undefined && bitmaps.length > 0 && !bitmaps.some((bitmap) => bitmap.image === image))
+    return { reason: 'bitmap-unusable', what: `is missing in ${shown(image)}, where it began` };
   // The hypervisor would refuse the whole job.
   const sizes = new Set(bitmaps.map(({ imageSize }) => imageSize).filter((size) => size !== undefined));
   if (sizes.size > 1)

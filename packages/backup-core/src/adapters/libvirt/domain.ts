@@ -188,9 +188,9 @@ export class LibvirtDomain implements HypervisorDomain {
           if (!isRefusal(error) || isReply(error, 'isNoDomainCheckpoint', 'isNoDomain', 'isJobLockTimeout'))
             throw error;
           // A bitmap that is missing on one disk fails the deletion before those of the others are removed.
+          await checkpoint.delete({ flags: METADATA_ONLY, signal });
           for (const bitmap of await this.imageBitmaps({ signal }))
             if (bitmap.name === name && !bitmap.isBusy) await this.removeBitmap(bitmap, { signal });
-          await checkpoint.delete({ flags: METADATA_ONLY, signal });
         }
       } catch (error) {
         if (!isReply(error, 'isNoDomainCheckpoint')) throw error;
@@ -221,10 +221,37 @@ export class LibvirtDomain implements HypervisorDomain {
         parseMonitorReply(await this.#domain.monitorCommand(command, { signal }));
       } catch (error) {
         if (isReply(error, 'isOperationInvalid')) return;
-        const left = await this.imageBitmaps({ signal });
-        if (left.some((bitmap) => bitmap.node === node && bitmap.name === name)) throw error;
+        const bitmaps = await this.imageBitmaps({ signal });
+        const left = bitmaps.find((bitmap) => bitmap.node === node && bitmap.name === name);
+        if (left !== undefined && !(await this.#removeBelow(left, signal))) throw error;
       }
     });
+  }
+
+  /**
+   * Removes a bitmap from an image that backs another. QEMU has that open for reading only; libvirt opens it for
+   * writing when it deletes a checkpoint whose bitmap it is.
+   *
+   * @returns false: it is in no such image
+   */
+  async #removeBelow({ image, name }: ImageBitmap, signal: AbortSignal | undefined): Promise<boolean> {
+    const domain = this.#domain;
+    const { disks } = await this.describe({ signal });
+    const below = disks.filter(({ chain }) => chain.indexOf(image) > 0);
+    if (below.length === 0) return false;
+    const xml = buildRedefinedCheckpoint({
+      name,
+      creationTime: 0,
+      disks: below.map((disk) => ({ name: disk.name, bitmap: name })),
+    });
+    const checkpoint = await domain.checkpointCreateXml(xml, { flags: REDEFINE, signal });
+    try {
+      await checkpoint.delete({ signal });
+    } catch (error) {
+      await checkpoint.delete({ flags: METADATA_ONLY }).catch(() => undefined); // what failed says more
+      throw error;
+    }
+    return true;
   }
 
   #asking<Result>(

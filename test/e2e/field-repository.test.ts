@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { BackupRepository, type Point } from 'libvirt-ts-backup';
+import { BackupRepository, openNbdExport, type OpenRepositoryOptions, type Point } from 'libvirt-ts-backup';
 import { connect, type Connection, type Domain } from 'libvirt-ts-rpc';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -38,6 +38,7 @@ describe.skipIf(servers.skip)(servers.title('a repository that somebody has been
   let other: TestDomain<Domain>;
   let folder: string;
   let count = 0;
+  const repositories: BackupRepository[] = [];
 
   beforeAll(async () => {
     libvirtd = await startLibvirtd();
@@ -59,11 +60,18 @@ describe.skipIf(servers.skip)(servers.title('a repository that somebody has been
   });
 
   afterEach(async () => {
+    for (const repository of repositories.splice(0)) await repository.close();
     await domain.remove();
     await other.remove();
   });
 
-  const open = (path = folder): Promise<BackupRepository> => BackupRepository.open(path, { create: true });
+  async function opened(options: OpenRepositoryOptions, path = folder): Promise<BackupRepository> {
+    const repository = await BackupRepository.open(path, options);
+    repositories.push(repository);
+    return repository;
+  }
+
+  const open = (path = folder): Promise<BackupRepository> => opened({}, path);
 
   async function take(
     repository: BackupRepository,
@@ -171,17 +179,16 @@ describe.skipIf(servers.skip)(servers.title('a repository that somebody has been
     cpSync(folder, `${folder}-copy`, { recursive: true });
     const copy = await open(`${folder}-copy`);
     await domain.write(0, 'write -P 0x33 0 4M');
-    const truth = await domain.truth(0);
     let meanwhile: Promise<unknown> | undefined;
-    const { point } = await repository.backup(domain.handle, {
-      scratchDir: libvirtd.scratchDir,
-      onProgress: () => {
-        meanwhile ??= take(copy).catch((error: unknown) => error);
+    const original = await opened({
+      openExport: async (address, options) => {
+        await (meanwhile ??= take(copy).catch((error: unknown) => error));
+        return openNbdExport(address, options);
       },
     });
-    expect(meanwhile).toBeDefined();
+    const taken = await take(original);
     expect(await meanwhile).toMatchObject({ code: 'ERR_BACKUP_PLAN', reason: 'domain-busy' });
-    await expectRestored(repository, { point, truth });
+    await expectRestored(original, taken);
     await expectRestored(copy, await take(copy));
     await expectRestored(repository, await take(repository));
   });

@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BackupRepository, type Point } from 'libvirt-ts-backup';
 import { connect, type Connection, type Domain } from 'libvirt-ts-rpc';
@@ -13,7 +13,7 @@ import {
   type TestDomain,
   virsh,
 } from '../harness/index.ts';
-import { interruptedExample } from './commands.ts';
+import { example, interruptedExample } from './commands.ts';
 
 const servers = requireServers('libvirtd', 'qemu-system-x86_64', 'qemu-img', 'virsh');
 const MIB = 1024 * 1024;
@@ -45,6 +45,7 @@ describe.skipIf(servers.skip)(servers.title('what backups leave on a domain, and
   });
 
   afterEach(async () => {
+    await repository.close();
     await domain.remove().catch(() => undefined); // the test may have undefined it
   });
 
@@ -86,13 +87,10 @@ describe.skipIf(servers.skip)(servers.title('what backups leave on a domain, and
     const checkpoints = async (): Promise<string[]> =>
       (await domain.handle.listAllCheckpoints()).map(({ name }) => name).sort();
     const before = await checkpoints();
-    const forgetting = repository as unknown as {
-      forgetDomain(domain: Domain, options?: { readonly dryRun?: boolean }): Promise<unknown>;
-    };
-    const plan = JSON.stringify(await forgetting.forgetDomain(domain.handle, { dryRun: true }));
+    const plan = JSON.stringify(await repository.forgetDomain(domain.handle, { dryRun: true }));
     expect(await checkpoints()).toEqual(before);
     for (const name of before.filter((each) => each.startsWith('tsbackup'))) expect(plan).toContain(name);
-    await forgetting.forgetDomain(domain.handle, { dryRun: false });
+    await repository.forgetDomain(domain.handle, { dryRun: false });
     expect(await checkpoints()).toEqual(['somebody-elses']);
     expect(await ourBitmaps()).toEqual([]);
     await virsh(libvirtd.uri, 'checkpoint-delete', domain.name, 'somebody-elses');
@@ -107,11 +105,22 @@ describe.skipIf(servers.skip)(servers.title('what backups leave on a domain, and
       code: 'ERR_BACKUP_NOT_FOUND',
       reason: 'disk',
     });
-    const never = { ...point, id: '00000000000000000000000000' };
-    await expect(repository.restore(never, 'vda', output)).rejects.toMatchObject({
-      code: 'ERR_BACKUP_NOT_FOUND',
-      reason: 'point',
-    });
+    const never = [
+      '--domain',
+      domain.name,
+      '--from',
+      repository.description,
+      '--output',
+      output,
+      '--disk',
+      'vda',
+    ];
+    const { code, stderr } = await example('restore-disk', [
+      ...never,
+      '--point',
+      '00000000000000000000000000',
+    ]);
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('has no point') as string });
     await expect(repository.points('no-such-domain')).rejects.toMatchObject({
       code: 'ERR_BACKUP_NOT_FOUND',
       reason: 'domain',
@@ -123,7 +132,13 @@ describe.skipIf(servers.skip)(servers.title('what backups leave on a domain, and
   });
 
   it('busy, off, mistyped and absent are different', async () => {
-    await virsh(libvirtd.uri, 'backup-begin', domain.name);
+    const job = join(libvirtd.workDir, `${domain.name}-job.xml`);
+    const socket = join(libvirtd.scratchDir, `${domain.name}.sock`);
+    writeFileSync(
+      job,
+      `<domainbackup mode='pull'><server transport='unix' socket='${socket}'/></domainbackup>`,
+    );
+    await virsh(libvirtd.uri, 'backup-begin', domain.name, job);
     await expect(backup()).rejects.toMatchObject({ code: 'ERR_BACKUP_PLAN', reason: 'domain-busy' });
     await virsh(libvirtd.uri, 'domjobabort', domain.name);
     await domain.handle.destroy();
