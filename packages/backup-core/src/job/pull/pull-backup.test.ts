@@ -29,7 +29,8 @@ async function failure(promise: Promise<unknown>): Promise<unknown> {
 }
 
 async function readAll(backup: PullBackup): Promise<void> {
-  for (const disk of backup.disks) for await (const { offset } of disk.chunks()) expect(offset).toBeLessThan(disk.size);
+  for (const disk of backup.disks)
+    for await (const { offset } of disk.chunks()) expect(offset).toBeLessThan(disk.size);
 }
 
 const never = new Promise<never>(() => undefined);
