@@ -27,7 +27,7 @@ export interface KeptPoint {
 
 /** What was removed, or would be. */
 export interface PruneReport extends SweepReport {
-  /** The points that stay, oldest first. */
+  /** The points that stay. */
   readonly keep: readonly KeptPoint[];
   /** Ids, the oldest first. */
   readonly remove: readonly string[];
