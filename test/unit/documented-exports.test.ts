@@ -40,8 +40,9 @@ function undocumented(entry: string): string[] {
 const ENTRIES: readonly (readonly [entry: string, pending: number])[] = [
   ['nbd-client/src/index.ts', 0],
   ['libvirt-rpc/src/index.ts', 0],
-  ['backup-core/src/index.ts', 95],
-  ['backup-core/src/transfer.ts', 11],
+  ['backup-core/src/index.ts', 0],
+  ['backup-core/src/transfer.ts', 0],
+  ['backup-core/src/testing.ts', 0],
 ];
 
 describe('every export and public member has a comment', () => {

@@ -3,12 +3,15 @@ import type { DiskReading, FullReason } from './words/disk-answers.ts';
 
 /** What the channel `libvirt-ts-backup:job` tells whenever a job comes into another state. */
 export interface JobMessage {
+  /** The state it has come into. */
   readonly state: 'planned' | 'begun' | 'transferring' | 'committed' | 'ended';
   /** What its socket and scratch files are named after. */
   readonly name: string;
+  /** The domain whose job it is, as libvirt names it. */
   readonly domain: { readonly name: string; readonly uuid: string };
   /** The checkpoint that is created with it, if any. */
   readonly checkpoint: string | null;
+  /** The disks that are read, each with how and why. */
   readonly disks: readonly { readonly name: string; readonly reading: DiskReading }[];
   /** Of `ended`. */
   readonly outcome?: 'completed' | 'aborted' | undefined;
@@ -22,7 +25,9 @@ export interface DiskMessage {
   readonly job: string;
   /** `<target dev>`, such as `vda`. */
   readonly disk: string;
+  /** What happens to the reading. */
   readonly event: 'start' | 'end' | 'error';
+  /** Whether all of it is read, or what is dirty. */
   readonly mode: 'incremental' | 'full';
   /** Why it is read in full. */
   readonly reason: FullReason | undefined;

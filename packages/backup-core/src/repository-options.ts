@@ -48,12 +48,14 @@ export interface PruneRepositoryOptions {
   /** Only says what would be removed. */
   readonly dryRun?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Told of bytes of packs looked at and written anew. */
   readonly onProgress?: OnProgress | undefined;
 }
 
 /** For `BackupRepository.restore`. */
 export interface RestoreOptions {
   readonly signal?: AbortSignal | undefined;
+  /** Told of bytes written, data and zeroes, out of the disk's size. */
   readonly onProgress?: OnProgress | undefined;
 }
 
@@ -139,6 +141,7 @@ export interface VerifyRepositoryOptions {
   /** Ids; default: all. */
   readonly points?: readonly string[] | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Told of bytes checked, out of those that are to be. */
   readonly onProgress?: OnProgress | undefined;
 }
 
@@ -147,6 +150,7 @@ export interface CopyPointsOptions {
   /** Ids; default: all. */
   readonly points?: readonly string[] | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Told of bytes looked at, out of all those of the points. */
   readonly onProgress?: OnProgress | undefined;
 }
 

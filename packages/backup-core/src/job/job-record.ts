@@ -22,34 +22,47 @@ interface JobFacts {
 
 /** Nothing was started. */
 export interface PlannedJob extends JobFacts {
+  /** What this is recognised by. */
   readonly state: 'planned';
 }
 
 /** The hypervisor has the job and its checkpoint, or may have them. */
 export interface BegunJob extends JobFacts {
+  /** What this is recognised by. */
   readonly state: 'begun';
+  /** When the hypervisor was about to be asked, or had answered; ISO 8601. */
   readonly begunAt: string;
 }
 
 /** Every disk is connected and may be read. */
 export interface TransferringJob extends JobFacts {
+  /** What this is recognised by. */
   readonly state: 'transferring';
+  /** When the hypervisor had answered; ISO 8601. */
   readonly begunAt: string;
+  /** When the last disk was connected; ISO 8601. */
   readonly connectedAt: string;
 }
 
 /** The data is safe: from here on the checkpoint stays, whatever happens. */
 export interface CommittedJob extends JobFacts {
+  /** What this is recognised by. */
   readonly state: 'committed';
+  /** When the hypervisor had answered; ISO 8601. */
   readonly begunAt: string;
+  /** When the last disk was connected; ISO 8601. */
   readonly connectedAt: string;
+  /** When the data was safe; ISO 8601. */
   readonly committedAt: string;
 }
 
 /** Over, for better or worse. */
 export interface EndedJob extends JobFacts {
+  /** What this is recognised by. */
   readonly state: 'ended';
+  /** `completed`: the checkpoint was kept; `aborted`: it was dropped. */
   readonly outcome: 'completed' | 'aborted';
+  /** When nothing was left to be done; ISO 8601. */
   readonly endedAt: string;
   /** What could not be removed, as sentences. */
   readonly left: readonly string[];

@@ -1,7 +1,10 @@
 /** A range of a metadata context with one set of flags. Offsets and lengths are bytes. */
 export interface StatusExtent {
+  /** Bytes from the start of the export. */
   readonly offset: number;
+  /** Bytes. */
   readonly length: number;
+  /** As the context defines them: of `base:allocation` 1 is a hole and 2 zeroes, of a dirty bitmap 1 is dirty. */
   readonly flags: number;
 }
 
@@ -14,11 +17,15 @@ export interface BlockSource {
   readonly exportSize: number;
   /** The metadata contexts that can be asked for. */
   readonly metaContexts: readonly string[];
+  /** Counts since it was opened; `readBytesRequested` are bytes. */
   readonly statistics: { readonly readBytesRequested: number };
   /** Whether it fills shared memory faster than other memory. */
   readonly prefersSharedMemory?: boolean | undefined;
+  /** Reads `length` bytes, all of them or the promise is rejected. The result is the caller's. */
   read(offset: number, length: number, options?: ReadRequestOptions): Promise<Uint8Array>;
+  /** Fills all of `buffer`, or the promise is rejected and its content is undefined. */
   readInto(buffer: Uint8Array, offset: number, options?: ReadRequestOptions): Promise<void>;
+  /** The extents from `offset` on, at least one of each context; what they leave out is asked for again. */
   blockStatus(
     offset: number,
     length: number,
@@ -41,11 +48,13 @@ export interface ReadRequestOptions {
 export interface ExportAddress {
   /** Path of the unix socket. */
   readonly socket: string;
+  /** Name of the export, as the NBD server knows it. */
   readonly exportName: string;
 }
 
 /** For `OpenExport`. */
 export interface OpenExportOptions {
+  /** The metadata contexts that are needed, such as `base:allocation`. */
   readonly metaContexts: readonly string[];
   /** The connection ends if an answer is due and nothing comes for so long; 0: never. Default: a minute. */
   readonly idleTimeoutMs?: number | undefined;

@@ -19,11 +19,13 @@ export interface CallOptions {
 
 /** What the domain is like. */
 export interface DomainFactsPort {
+  /** What the domain is like now. */
   describe(options?: CallOptions): Promise<DomainFacts>;
 }
 
 /** A domain at one moment. */
 export interface DomainFacts {
+  /** Whether it runs, be it paused. */
   readonly isActive: boolean;
   /** Whether its definition outlives it. */
   readonly isPersistent: boolean;
@@ -38,15 +40,19 @@ export interface DomainFacts {
 /** A disk of a domain. */
 export interface DiskFacts {
   readonly name: DiskName;
+  /** What its guest takes it for. */
   readonly device: 'disk' | 'cdrom' | 'floppy' | 'lun';
   /** Such as `qcow2`; libvirt's default is `raw`. */
   readonly format: string;
+  /** Where the image in use is. */
   readonly source: DiskSource;
   /** The image in use first, then what it is backed by, each as the hypervisor names it. Empty: no medium. */
   readonly chain: readonly string[];
   /** Virtual size in bytes; undefined where the hypervisor cannot tell. */
   readonly size: number | undefined;
+  /** Its guest cannot write to it. */
   readonly isReadOnly: boolean;
+  /** Other guests may write to it at the same time. */
   readonly isShareable: boolean;
   /** What is written is thrown away when the domain stops. */
   readonly isTransient: boolean;
@@ -78,7 +84,9 @@ export interface JobPort {
 export interface JobSpec {
   /** Path of the unix socket of the job's NBD server, on the hypervisor. */
   readonly socket: string;
+  /** The disks that are exported; the domain's others are not. */
   readonly disks: readonly JobDiskSpec[];
+  /** The checkpoint that is created with the job; null: none. */
   readonly checkpoint: {
     readonly name: string;
     /** The disks that get a bitmap. */
@@ -93,6 +101,7 @@ export interface JobDiskSpec {
   readonly name: DiskName;
   /** Path of the scratch file, on the hypervisor. */
   readonly scratch: string;
+  /** Name of the export that its NBD server gives it. */
   readonly exportName: string;
   /** Absent: a full backup of this disk. */
   readonly incremental?: { readonly checkpoint: string; readonly exportBitmap: string } | undefined;
@@ -100,9 +109,11 @@ export interface JobDiskSpec {
 
 /** A job that runs, whoever started it. */
 export interface RunningJob {
+  /** `pull`: a client reads; `push`: QEMU writes. */
   readonly mode: 'pull' | 'push';
   /** Path of its server's unix socket, if it has one. */
   readonly socket: string | undefined;
+  /** What the hypervisor says of its disks; no text of it has been checked. */
   readonly disks: readonly {
     readonly name: string;
     readonly exportName: string | undefined;
@@ -127,6 +138,7 @@ export interface CheckpointSpec {
   readonly name: string;
   /** Seconds since 1970, as the hypervisor keeps it. */
   readonly creationTime: number;
+  /** The disks it has a bitmap on, with the bitmap's name. */
   readonly disks: readonly { readonly name: DiskName; readonly bitmap: string }[];
 }
 
@@ -151,6 +163,7 @@ export interface CheckpointFacts {
 
 /** The bitmaps that are in the images of a running domain, whether or not a checkpoint stands for them. */
 export interface BitmapPort {
+  /** All that are there, whoever made them. */
   imageBitmaps(options?: CallOptions): Promise<readonly ImageBitmap[]>;
   /** Removes one; absent is fine. */
   removeBitmap(
@@ -174,9 +187,11 @@ export interface ImageBitmap {
   readonly dirtyBytes: number;
   /** Bytes one bit stands for. */
   readonly granularity: number;
+  /** Whether it notes what is written from now on. */
   readonly isRecording: boolean;
   /** In use by a job. */
   readonly isBusy: boolean;
+  /** Whether it is stored in the image when QEMU closes it. */
   readonly isPersistent: boolean;
   /** It was not closed properly: it can only be removed. */
   readonly isInconsistent: boolean;

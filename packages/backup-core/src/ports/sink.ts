@@ -26,8 +26,11 @@ export interface ExistingBytes {
 
 /** A range of a disk: read, known to be zeroes, or read only to be compared with what is stored. */
 export interface SinkRange {
+  /** `zero` has no bytes; `data` and `audit` were read. */
   readonly type: 'data' | 'zero' | 'audit';
+  /** Bytes from the start of the disk. */
   readonly offset: number;
+  /** Bytes. */
   readonly length: number;
 }
 
@@ -35,6 +38,7 @@ export interface SinkRange {
 export interface SinkBatch {
   /** Counts from 0 in the order of the ranges. Batches come in about that order, each exactly once. */
   readonly sequence: number;
+  /** In order of offset, without overlap. */
   readonly ranges: readonly SinkRange[];
   /** In shared memory, so that a worker can have it. Borrowed until the promise is settled, then used again. */
   readonly buffer: Buffer;

@@ -60,6 +60,7 @@ export interface Storage {
   close(): Promise<void>;
 }
 
+/** For every call of a storage. */
 export interface StorageOptions {
   readonly signal?: AbortSignal | undefined;
 }

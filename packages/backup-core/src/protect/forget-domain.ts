@@ -18,7 +18,9 @@ export interface ForgetOptions {
 
 /** What is, or was, to be done, and what went wrong with it. */
 export interface ForgetResult {
+  /** What was done; with `dryRun` what would be. */
   readonly steps: readonly CleanupStep[];
+  /** What could not be done, and why. */
   readonly remarks: readonly Remark[];
 }
 

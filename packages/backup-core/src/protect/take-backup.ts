@@ -48,11 +48,13 @@ export interface TakeBackupOptions extends Pick<PlanOptions, 'disks' | 'scratchD
   readonly maxTreeAgeMs?: number | undefined;
   /** An abort is obeyed at once. What is stored by then stays, see `remarks`. */
   readonly signal?: AbortSignal | undefined;
+  /** Told of bytes read and skipped of each disk, out of its size. */
   readonly onProgress?: OnProgress | undefined;
 }
 
 /** A backup that was taken. */
 export interface BackupResult {
+  /** The point, as it is stored. */
   readonly point: Point;
   /** Bytes read from the disks. */
   readonly readBytes: number;

@@ -24,6 +24,7 @@ export interface CopyPointsOptions extends LeaseOptions {
 
 /** What became of a point that was to be copied. */
 export interface CopiedPoint {
+  /** ULID, the same in both repositories. */
   readonly id: string;
   /** Bytes that were read of its disks, out of them all. */
   readonly readBytes: number;

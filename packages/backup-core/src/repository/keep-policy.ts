@@ -4,10 +4,13 @@ export interface KeepPolicy {
   readonly keepLast?: number | undefined;
   /** The newest point of each of so many hours that have one; further back than what other rules keep. */
   readonly keepHourly?: number | undefined;
+  /** The same for days, in UTC. */
   readonly keepDaily?: number | undefined;
   /** Weeks begin on Mondays (ISO 8601). */
   readonly keepWeekly?: number | undefined;
+  /** The same for months, in UTC. */
   readonly keepMonthly?: number | undefined;
+  /** The same for years, in UTC. */
   readonly keepYearly?: number | undefined;
   /** Milliseconds for which each point is kept. */
   readonly minAgeMs?: number | undefined;

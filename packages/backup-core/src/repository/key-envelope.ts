@@ -21,6 +21,7 @@ export type RepositoryKey =
 
 /** How a repository is to be encrypted. */
 export interface EncryptionOptions {
+  /** What opens it: a passphrase, or 32 random bytes. */
   readonly key: { readonly passphrase: string } | Uint8Array;
   /** Stored in plain, for whoever opens with a function. */
   readonly wrapped?: Uint8Array | undefined;
@@ -59,17 +60,6 @@ export async function createEncryption(id: string, options: EncryptionOptions): 
       sealed: recipients.map((recipient) => base64(sealTo(keyOf(recipient), data.privateKey, 'data'))),
     },
   };
-}
-
-/** The same keys under another passphrase or key. @throws RepositoryError `key` */
-export async function changeKey(
-  id: string,
-  fields: EncryptionFields,
-  key: RepositoryKey,
-  options: Pick<EncryptionOptions, 'key' | 'wrapped'>,
-): Promise<EncryptionFields> {
-  const master = await openMaster(id, fields, key);
-  return { ...(await envelope(id, master, options)), data: fields.data };
 }
 
 /** @throws RepositoryError `key` where a key is missing or not the right one */

@@ -17,6 +17,7 @@ export interface StoredDisk extends DiskCounts {
   readonly name: DiskName;
   /** Bytes of the virtual disk. */
   readonly size: number;
+  /** The image in use when it was read, as the hypervisor named it. */
   readonly image: {
     readonly path: string;
     readonly format: string;
@@ -38,6 +39,7 @@ export interface StoredDisk extends DiskCounts {
 /** Other things of a domain that are small and stored with a point, such as its NVRAM. */
 export interface StoredState {
   readonly name: string;
+  /** The content, as it was read. */
   readonly bytes: Uint8Array;
 }
 
@@ -47,6 +49,7 @@ export interface Point {
   readonly id: string;
   /** ISO 8601, UTC. */
   readonly createdAt: string;
+  /** The domain, as it was named then. */
   readonly domain: { readonly name: string; readonly uuid: DomainUuid };
   /** What later changes are measured against; null: nothing tracks them. */
   readonly checkpoint: {
@@ -56,10 +59,14 @@ export interface Point {
   } | null;
   /** The newest point of this domain when this one was taken. */
   readonly previous: PointReference | null;
+  /** The disks it holds, in the order of the domain's definition. */
   readonly disks: readonly StoredDisk[];
   /** The domain's other disks. */
   readonly excluded: readonly ExcludedDisk[];
+  /** The domain's XML, live and inactive; null: it is gone when the domain stops. */
   readonly definition: { readonly live: string; readonly inactive: string | null };
+  /** Of the host that the domain ran on, such as `9.0.0`. */
   readonly versions: { readonly libvirt: string; readonly hypervisor: string };
+  /** NVRAM and the like; absent: none was stored. */
   readonly states?: readonly StoredState[] | undefined;
 }

@@ -19,7 +19,9 @@ const MAX_MANIFEST_BYTES: number = 64 * 1024 * 1024;
 
 /** A point and what it is found and referred to by. */
 export interface ListedPoint {
+  /** What its manifest says. */
   readonly point: Point;
+  /** Its id and the hash of its manifest. */
   readonly reference: PointReference;
   /** Of its manifest. */
   readonly object: string;

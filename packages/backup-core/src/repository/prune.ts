@@ -19,6 +19,7 @@ export interface PruneOptions extends SweepOptions {
 
 /** A point that stays, and why. */
 export interface KeptPoint {
+  /** ULID. */
   readonly id: string;
   /** `in-use`: somebody reads it, shares with it, or is about to be done with its commit. */
   readonly reasons: readonly (KeepReason | 'in-use')[];
@@ -26,6 +27,7 @@ export interface KeptPoint {
 
 /** What was removed, or would be. */
 export interface PruneReport extends SweepReport {
+  /** The points that stay. */
   readonly keep: readonly KeptPoint[];
   /** Ids, the oldest first. */
   readonly remove: readonly string[];

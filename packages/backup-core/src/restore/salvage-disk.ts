@@ -11,6 +11,7 @@ const BLOCK_BYTES = 64 * 1024;
 export interface BadRange {
   /** Bytes, as is the length. */
   readonly offset: number;
+  /** Bytes. */
   readonly length: number;
   /** What is wrong with what was stored; `unreadable`: the storage could not read it. */
   readonly reason: DamageReason | 'unreadable';
@@ -22,6 +23,7 @@ export interface BadRange {
 export interface SalvageReport {
   /** Bytes that are as they were, zeroes included. */
   readonly goodBytes: number;
+  /** Bytes that are lost. */
   readonly badBytes: number;
   /** In order. They are zeroes in what was written. */
   readonly badRanges: readonly BadRange[];

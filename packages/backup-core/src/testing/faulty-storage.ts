@@ -15,6 +15,7 @@ export type OperationKind =
 export interface Operation {
   /** From 1 on, in the order in which they begin. */
   readonly number: number;
+  /** Which method it is, of the storage or of a writer. */
   readonly kind: OperationKind;
   /** Of the object; of a listing, its prefix. */
   readonly name: string;

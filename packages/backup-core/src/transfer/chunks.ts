@@ -7,6 +7,7 @@ export type Chunk =
   | { readonly type: 'data'; readonly offset: number; readonly bytes: Uint8Array }
   | { readonly type: 'zero'; readonly offset: number; readonly length: number };
 
+/** For `PullBackupDisk.chunks`: how far ahead is read. */
 export interface ChunkOptions {
   /** Bytes asked for at once; default 512 KiB. */
   readonly requestBytes?: number | undefined;

@@ -2,6 +2,7 @@ import type { BlockSource } from '../ports/block-source.ts';
 import type { BatchSink, Sink, SinkRange } from '../ports/sink.ts';
 import { checkWindow, type Window } from './window.ts';
 
+/** For `copyRanges`. */
 export interface CopyOptions {
   /** Bytes of a buffer, and of the largest request; default 2 MiB. */
   readonly requestBytes?: number | undefined;
@@ -12,6 +13,7 @@ export interface CopyOptions {
   readonly onProgress?: ((progress: CopyProgress) => void) | undefined;
 }
 
+/** How far a copy is, and in the end what it was. */
 export interface CopyProgress {
   /** Bytes read and written so far. */
   readonly dataBytes: number;

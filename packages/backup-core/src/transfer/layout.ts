@@ -14,7 +14,9 @@ export { BASE_ALLOCATION } from './status-walk.ts';
 
 /** A part of a disk, in bytes. */
 export interface ByteRange {
+  /** Bytes from the start of the disk. */
   readonly offset: number;
+  /** Bytes. */
   readonly length: number;
 }
 

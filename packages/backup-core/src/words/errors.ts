@@ -145,6 +145,7 @@ export class BackupJobError extends BackupError {
   }
   readonly code = 'ERR_BACKUP_JOB';
   readonly reason: JobReason;
+  /** Where in its life it failed. */
   readonly phase: JobPhase;
   /** Target of the disk it failed on, such as `vda`. */
   readonly disk: string | undefined;

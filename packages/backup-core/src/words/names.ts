@@ -8,12 +8,6 @@ export function jobName(owner?: string, id: string = ulid()): string {
   return [NAME_PREFIX, ...(owner === undefined ? [] : [owner]), id].join('-');
 }
 
-/** The owner's job name in the path of a socket, if it is one. */
-export function jobNameOfSocket(path: string, owner: string): string | undefined {
-  const match = /([^/]+)\.sock$/.exec(path);
-  return match?.[1] !== undefined && isJobName(match[1], owner) ? match[1] : undefined;
-}
-
 /** Whether `name` was made by `jobName(owner)`. */
 export function isJobName(name: string, owner: string): boolean {
   const start = `${NAME_PREFIX}-${owner}-`;

@@ -13,6 +13,7 @@ export type ProgressPhase =
 
 /** How far a piece of work is: one shape for all of them. */
 export interface Progress {
+  /** What is being done. */
   readonly phase: ProgressPhase;
   /** `<target dev>`, where it is about one disk. */
   readonly disk: string | undefined;

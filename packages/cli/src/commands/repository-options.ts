@@ -18,7 +18,11 @@ export async function readKey(values: {
 }): Promise<Uint8Array | { readonly passphrase: string } | undefined> {
   const path = values['key-file'];
   if (path === undefined) return undefined;
-  const bytes = await readFile(path);
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw new UsageError(
+      `--key-file ${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  });
   if (bytes.length === KEY_BYTES) return new Uint8Array(bytes);
   const [passphrase = ''] = bytes.toString('utf8').split('\n');
   if (passphrase === '') throw new UsageError(`--key-file ${path} is empty`);

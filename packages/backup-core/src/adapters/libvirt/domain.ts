@@ -64,6 +64,7 @@ export class LibvirtDomain implements HypervisorDomain {
     this.#domain = domain;
   }
 
+  /** Asks libvirt for the live and the inactive definition, and QEMU for the sizes of the disks. */
   describe({ signal }: CallOptions = {}): Promise<DomainFacts> {
     return this.#asking('cannot describe', signal, async () => {
       const domain = this.#domain;
@@ -198,6 +199,7 @@ export class LibvirtDomain implements HypervisorDomain {
     });
   }
 
+  /** Asks QEMU through its monitor: libvirt knows only the bitmaps of its checkpoints. */
   imageBitmaps({ signal }: CallOptions = {}): Promise<readonly ImageBitmap[]> {
     return this.#asking('cannot list the dirty bitmaps of', signal, async () => {
       try {

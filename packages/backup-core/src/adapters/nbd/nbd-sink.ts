@@ -12,6 +12,7 @@ export interface NbdSinkOptions {
   readonly signal?: AbortSignal | undefined;
   /** Whether to read what is there and write only what differs. Default false: everything is written. */
   readonly compare?: boolean | undefined;
+  /** For `connect` of `nbd-ts-client`, such as TLS. */
   readonly connect?: ConnectOptions | undefined;
 }
 

@@ -60,6 +60,7 @@ const COPY_OPTIONS = { ...RANGE_OPTIONS, ...CHUNK_OPTIONS, onProgress: someFunct
 export class PullBackupDisk {
   /** `<target dev>`, such as `vda`. */
   readonly name: string;
+  /** Whether all of it is to be read, or what changed since `since`. */
   readonly mode: 'incremental' | 'full';
   /** Why it is read in full. */
   readonly reason: FullReason | undefined;

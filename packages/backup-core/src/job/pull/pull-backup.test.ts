@@ -29,7 +29,8 @@ async function failure(promise: Promise<unknown>): Promise<unknown> {
 }
 
 async function readAll(backup: PullBackup): Promise<void> {
-  for (const disk of backup.disks) for await (const _ of disk.chunks());
+  for (const disk of backup.disks)
+    for await (const { offset } of disk.chunks()) expect(offset).toBeLessThan(disk.size);
 }
 
 const never = new Promise<never>(() => undefined);
@@ -154,7 +155,10 @@ describe('complete', () => {
   it('refuses what was not read to the end, and goes on', async () => {
     const fake = domain();
     await using backup = await start(fake, { checkpoint: 'c1' });
-    for await (const _ of backup.disks[0]?.chunks({ requestBytes: CLUSTER }) ?? []) break;
+    for await (const chunk of backup.disks[0]?.chunks({ requestBytes: CLUSTER }) ?? []) {
+      expect(chunk.offset).toBe(0);
+      break;
+    }
     const error = await failure(backup.complete());
     expect(error).toBeInstanceOf(BackupJobError);
     expect(error).toMatchObject({ reason: 'incomplete', message: expect.stringMatching(/vda/) as string });

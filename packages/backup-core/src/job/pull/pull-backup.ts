@@ -160,6 +160,7 @@ export class PullBackup implements AsyncDisposable {
   readonly name: string;
   /** The checkpoint created with the job: the next incremental names it. */
   readonly checkpoint: string | null;
+  /** The disks that the job serves, in the order of the domain's definition. */
   readonly disks: readonly PullBackupDisk[];
   /** The domain's other disks, each with the reason. */
   readonly excluded: readonly ExcludedDisk[];

@@ -49,6 +49,7 @@ interface ExpectedBlock extends ByteRange {
 export class DiskReader implements BlockSource {
   readonly exportSize: number;
   readonly metaContexts: readonly string[] = [BASE_ALLOCATION];
+  /** Counts since it was opened; `readBytesRequested` are bytes. */
   readonly statistics: { readBytesRequested: number } = { readBytesRequested: 0 };
   readonly prefersSharedMemory = true;
   readonly #store: TreeStore;
@@ -113,6 +114,7 @@ export class DiskReader implements BlockSource {
     return joined(blocks.filter((block, index) => !isSame(block, index)));
   }
 
+  /** Reads `length` bytes from `offset` on. @throws DamagedError naming the pack and the range */
   async read(
     offset: number,
     length: number,
@@ -144,6 +146,7 @@ export class DiskReader implements BlockSource {
     }
   }
 
+  /** Extents of `base:allocation` from `offset` on, from the tree alone: no block is read. */
   async blockStatus(
     offset: number,
     length: number,

@@ -29,6 +29,7 @@ export interface DiskCounts {
   readonly changedBytes: number;
   /** Of new blocks, before and after they were packed. */
   readonly storedRawBytes: number;
+  /** As they are stored: packed, and encrypted where the repository is. */
   readonly storedBytes: number;
   /** Read, and the same as in the base. */
   readonly reusedBytes: number;

@@ -13,6 +13,7 @@ const HASH_PREFIX = 'libvirt-ts-backup page\0';
 
 /** What a block or page is, and where. */
 export interface Reference {
+  /** 32 bytes: SHA-256, or HMAC-SHA-256 where the repository is encrypted. */
   readonly hash: Uint8Array;
   /** ULID of the pack. */
   readonly pack: string;

@@ -15,7 +15,9 @@ export interface CheckedDisk {
 
 /** Bytes of a disk that cannot be read, and why. */
 export interface DamagedRange {
+  /** Bytes from the start of the disk. */
   readonly offset: number;
+  /** Bytes. */
   readonly length: number;
   readonly reason: string;
 }

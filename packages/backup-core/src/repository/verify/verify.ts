@@ -28,6 +28,7 @@ export interface VerifyOptions extends LeaseOptions {
 /** A disk at a point. */
 export interface VerifiedDisk {
   readonly name: DiskName;
+  /** `whole`: everything that was looked at is as it was stored. */
   readonly state: 'whole' | 'damaged';
   /** Bytes that cannot be read back, and why. */
   readonly ranges: readonly DamagedRange[];
@@ -35,8 +36,11 @@ export interface VerifiedDisk {
 
 /** A point. */
 export interface VerifiedPoint {
+  /** ULID. */
   readonly id: string;
+  /** The domain it is of. */
   readonly domain: Point['domain'];
+  /** Its disks, in the order of the manifest. */
   readonly disks: readonly VerifiedDisk[];
 }
 
@@ -44,6 +48,7 @@ export interface VerifiedPoint {
 export interface VerifyReport {
   /** Whether nothing of it is damaged. */
   readonly isWhole: boolean;
+  /** Those that were looked at, oldest first. */
   readonly points: readonly VerifiedPoint[];
   /** Objects where points are that are none, or none any more. */
   readonly damagedManifests: PointListing['damaged'];

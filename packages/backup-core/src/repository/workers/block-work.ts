@@ -66,114 +66,120 @@ export function blockWork(): (job: BlockJob) => HashResult | CheckResult {
   const zeroes = Buffer.alloc(BLOCK);
   const padded = Buffer.alloc(BLOCK);
 
-  const digest = (block: Uint8Array, key: Uint8Array | undefined): Buffer =>
-    key === undefined
-      ? // One call is a tenth faster than an object for each block.
-        crypto.hash('sha256', block, 'buffer')
-      : crypto.createHmac('sha256', key).update(block).digest();
+  // Methods, because some bundlers keep the names of functions with a helper, which a worker does not have.
+  const own = {
+    digest(block: Uint8Array, key: Uint8Array | undefined): Buffer {
+      return key === undefined
+        ? // One call is a tenth faster than an object for each block.
+          crypto.hash('sha256', block, 'buffer')
+        : crypto.createHmac('sha256', key).update(block).digest();
+    },
 
-  const whole = (block: Buffer): Buffer => {
-    if (block.length === BLOCK) return block;
-    block.copy(padded);
-    padded.fill(0, block.length);
-    return padded;
-  };
+    whole(block: Buffer): Buffer {
+      if (block.length === BLOCK) return block;
+      block.copy(padded);
+      padded.fill(0, block.length);
+      return padded;
+    },
 
-  const pack = (block: Buffer, packing: number): Buffer =>
-    packing === 1
-      ? zlib.deflateRawSync(block, { level: 1 })
-      : packing === 2 && zlib.zstdCompressSync !== undefined
-        ? zlib.zstdCompressSync(block)
-        : block;
+    pack(block: Buffer, packing: number): Buffer {
+      return packing === 1
+        ? zlib.deflateRawSync(block, { level: 1 })
+        : packing === 2 && zlib.zstdCompressSync !== undefined
+          ? zlib.zstdCompressSync(block)
+          : block;
+    },
 
-  const unpack = (bytes: Buffer, packing: number): Buffer => {
-    const limit = { maxOutputLength: BLOCK };
-    if (packing === 0) return bytes;
-    if (packing === 1) return zlib.inflateRawSync(bytes, limit);
-    if (packing === 2 && zlib.zstdDecompressSync !== undefined) return zlib.zstdDecompressSync(bytes, limit);
-    throw new Error(`packing ${packing} is not known here`);
-  };
+    unpack(bytes: Buffer, packing: number): Buffer {
+      const limit = { maxOutputLength: BLOCK };
+      if (packing === 0) return bytes;
+      if (packing === 1) return zlib.inflateRawSync(bytes, limit);
+      if (packing === 2 && zlib.zstdDecompressSync !== undefined)
+        return zlib.zstdDecompressSync(bytes, limit);
+      throw new Error(`packing ${packing} is not known here`);
+    },
 
-  const seal = (bytes: Buffer, key: Uint8Array, hash: Buffer, into: Buffer): number => {
-    const nonce = crypto.randomBytes(NONCE);
-    const cipher = crypto.createCipheriv('aes-256-gcm', key, nonce).setAAD(hash);
-    nonce.copy(into);
-    cipher.update(bytes).copy(into, NONCE);
-    cipher.final();
-    cipher.getAuthTag().copy(into, NONCE + bytes.length);
-    return NONCE + bytes.length + TAG;
-  };
+    seal(bytes: Buffer, key: Uint8Array, hash: Buffer, into: Buffer): number {
+      const nonce = crypto.randomBytes(NONCE);
+      const cipher = crypto.createCipheriv('aes-256-gcm', key, nonce).setAAD(hash);
+      nonce.copy(into);
+      cipher.update(bytes).copy(into, NONCE);
+      cipher.final();
+      cipher.getAuthTag().copy(into, NONCE + bytes.length);
+      return NONCE + bytes.length + TAG;
+    },
 
-  const unseal = (bytes: Buffer, key: Uint8Array, hash: Uint8Array): Buffer => {
-    const end = bytes.length - TAG;
-    const decipher = crypto.createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE), {
-      authTagLength: TAG,
-    });
-    decipher.setAAD(hash).setAuthTag(bytes.subarray(end));
-    const plain = decipher.update(bytes.subarray(NONCE, end));
-    decipher.final();
-    return plain;
-  };
+    unseal(bytes: Buffer, key: Uint8Array, hash: Uint8Array): Buffer {
+      const end = bytes.length - TAG;
+      const decipher = crypto.createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE), {
+        authTagLength: TAG,
+      });
+      decipher.setAAD(hash).setAuthTag(bytes.subarray(end));
+      const plain = decipher.update(bytes.subarray(NONCE, end));
+      decipher.final();
+      return plain;
+    },
 
-  const hashBlocks = (job: HashJob): HashResult => {
-    const input = Buffer.from(job.input);
-    const output = job.output && Buffer.from(job.output);
-    const count = job.places.length / 2;
-    const expected = Buffer.from(job.expected.buffer, job.expected.byteOffset, job.expected.length);
-    const result = {
-      states: new Uint8Array(count),
-      hashes: new Uint8Array(count * HASH),
-      lengths: new Uint32Array(count),
-      packings: new Uint8Array(count),
-    };
-    let at = 0;
-    for (let index = 0; index < count; index++) {
-      const start = job.places[index * 2] as number;
-      const stored = input.subarray(start, start + (job.places[index * 2 + 1] as number));
-      if (stored.equals(zeroes.subarray(0, stored.length))) continue;
-      const hash = digest(whole(stored), job.hashKey);
-      result.hashes.set(hash, index * HASH);
-      if (hash.equals(expected.subarray(index * HASH, (index + 1) * HASH))) {
-        result.states[index] = 1;
-        continue;
+    hashBlocks(job: HashJob): HashResult {
+      const input = Buffer.from(job.input);
+      const output = job.output && Buffer.from(job.output);
+      const count = job.places.length / 2;
+      const expected = Buffer.from(job.expected.buffer, job.expected.byteOffset, job.expected.length);
+      const result = {
+        states: new Uint8Array(count),
+        hashes: new Uint8Array(count * HASH),
+        lengths: new Uint32Array(count),
+        packings: new Uint8Array(count),
+      };
+      let at = 0;
+      for (let index = 0; index < count; index++) {
+        const start = job.places[index * 2] as number;
+        const stored = input.subarray(start, start + (job.places[index * 2 + 1] as number));
+        if (stored.equals(zeroes.subarray(0, stored.length))) continue;
+        const hash = own.digest(own.whole(stored), job.hashKey);
+        result.hashes.set(hash, index * HASH);
+        if (hash.equals(expected.subarray(index * HASH, (index + 1) * HASH))) {
+          result.states[index] = 1;
+          continue;
+        }
+        result.states[index] = 2;
+        result.lengths[index] = stored.length;
+        if (output === undefined) continue;
+        let packed = own.pack(stored, job.packing);
+        if (packed.length >= stored.length) packed = stored;
+        else result.packings[index] = job.packing;
+        const into = output.subarray(at);
+        const length = job.dataKey ? own.seal(packed, job.dataKey, hash, into) : packed.copy(into);
+        result.lengths[index] = length;
+        at += length;
       }
-      result.states[index] = 2;
-      result.lengths[index] = stored.length;
-      if (output === undefined) continue;
-      let packed = pack(stored, job.packing);
-      if (packed.length >= stored.length) packed = stored;
-      else result.packings[index] = job.packing;
-      const into = output.subarray(at);
-      const length = job.dataKey ? seal(packed, job.dataKey, hash, into) : packed.copy(into);
-      result.lengths[index] = length;
-      at += length;
-    }
-    return result;
-  };
+      return result;
+    },
 
-  const checkBlock = (job: CheckJob, index: number): boolean => {
-    const [start = 0, length = 0, packing = 0, to = 0] = job.places.subarray(index * 4, index * 4 + 4);
-    const hash = job.expected.subarray(index * HASH, (index + 1) * HASH);
-    const input = Buffer.from(job.input, start, length);
-    try {
-      const key = job.dataKeys?.subarray(index * HASH, (index + 1) * HASH);
-      const plain = unpack(key === undefined ? input : unseal(input, key, hash), packing);
-      if (plain.length > BLOCK || !digest(whole(plain), job.hashKey).equals(hash)) return false;
-      const output = Buffer.from(job.output, to, BLOCK);
-      if (job.input !== job.output || start !== to || plain !== input) plain.copy(output);
-      output.fill(0, plain.length);
-      return true;
-    } catch {
-      // Whatever it is that cannot be unpacked: it is not what was stored.
-      return false;
-    }
+    checkBlock(job: CheckJob, index: number): boolean {
+      const [start = 0, length = 0, packing = 0, to = 0] = job.places.subarray(index * 4, index * 4 + 4);
+      const hash = job.expected.subarray(index * HASH, (index + 1) * HASH);
+      const input = Buffer.from(job.input, start, length);
+      try {
+        const key = job.dataKeys?.subarray(index * HASH, (index + 1) * HASH);
+        const plain = own.unpack(key === undefined ? input : own.unseal(input, key, hash), packing);
+        if (plain.length > BLOCK || !own.digest(own.whole(plain), job.hashKey).equals(hash)) return false;
+        const output = Buffer.from(job.output, to, BLOCK);
+        if (job.input !== job.output || start !== to || plain !== input) plain.copy(output);
+        output.fill(0, plain.length);
+        return true;
+      } catch {
+        // Whatever it is that cannot be unpacked: it is not what was stored.
+        return false;
+      }
+    },
   };
 
   return (job) => {
-    if (job.type === 'hash') return hashBlocks(job);
+    if (job.type === 'hash') return own.hashBlocks(job);
     const damaged: number[] = [];
     const count = job.places.length / 4;
-    for (let index = 0; index < count; index++) if (!checkBlock(job, index)) damaged.push(index);
+    for (let index = 0; index < count; index++) if (!own.checkBlock(job, index)) damaged.push(index);
     return { damaged };
   };
 }

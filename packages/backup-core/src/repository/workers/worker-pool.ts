@@ -24,10 +24,8 @@ interface Member {
   readonly pending: Map<number, Pending>;
 }
 
-/** The jobs' functions call each other by names that some bundlers note with this helper. */
 const SOURCE = `
 'use strict';
-const __name = (value) => value;
 const work = (${blockWork.toString()})();
 const { parentPort } = process.getBuiltinModule('node:worker_threads');
 parentPort.on('message', ({ id, job }) => {
