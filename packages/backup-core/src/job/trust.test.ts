@@ -58,6 +58,12 @@ describe('trustBitmap', () => {
     expect(trust({ disk: snapshot, bitmaps: [] }).reading.mode).toBe('incremental');
   });
 
+  it('doubts the end of a disk that shrank, which cuts through blocks of the earlier point', () => {
+    const shrunk = (size: number): Trust => trust({ disk: disk({ size }) });
+    expect(shrunk(25 * MIB - 512).doubtful).toEqual([{ offset: 24 * MIB, length: MIB - 512 }]);
+    expect(shrunk(24 * MIB).doubtful).toEqual([]);
+  });
+
   it('believes a bitmap that nothing speaks against', () => {
     expect(trust()).toEqual({
       reading: { mode: 'incremental', checkpoint: 'c1' },

@@ -147,12 +147,15 @@ function clusterOf(bitmaps: readonly ImageBitmap[]): number | undefined {
 
 /**
  * What lies beyond the smallest size: there a bitmap has forgotten what it knew. From the beginning of the cluster
- * in which the disk ended, the rest of which is changed by growing.
+ * in which the disk ended, the rest of which is changed by growing. Of a disk that shrank it is what is left of that
+ * cluster: the earlier point has blocks that are longer.
  */
 function beyondSmallest({ size = Infinity }: DiskFacts, { smallestSize }: EarlierDisk): readonly ByteRange[] {
-  if (smallestSize === undefined || smallestSize >= size) return [];
-  const offset = smallestSize - (smallestSize % LARGEST_CLUSTER);
-  return [{ offset, length: Math.min(size, Number.MAX_SAFE_INTEGER) - offset }];
+  if (smallestSize === undefined || smallestSize === size) return [];
+  const smallest = Math.min(smallestSize, size);
+  const offset = smallest - (smallest % LARGEST_CLUSTER);
+  const length = Math.min(size, Number.MAX_SAFE_INTEGER) - offset;
+  return length === 0 ? [] : [{ offset, length }];
 }
 
 function time(seconds: number): string {
