@@ -11,7 +11,8 @@ export const sizeExceptions = [
   {
     path: 'packages/backup-core/src/repository/workers/block-work.ts',
     rule: 'max-lines-per-function',
-    reason: 'its source text is handed to a worker, so it has to be one function that uses nothing of the module',
+    reason:
+      'its source text is handed to a worker, so it has to be one function that uses nothing of the module',
   },
   {
     path: 'packages/backup-core/src/repository/tree/disk-writer.ts',

@@ -55,7 +55,7 @@ describe.skipIf(servers.skip)(
         args: ['--discard=unmap'],
       });
       await using nbd = await connect(server.uri);
-      const given = new Uint8Array(trims().buffer);
+      const given = Uint8Array.from(new Uint8Array(trims().buffer));
       const neighbours = [nbd.write(2 * MIB, Buffer.alloc(KIB, 9)), nbd.read(3 * MIB, KIB)];
       const late = rejection(nbd.write(MIB, given));
       structuredClone(given.buffer, { transfer: [given.buffer] });

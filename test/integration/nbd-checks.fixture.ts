@@ -43,7 +43,10 @@ export function rejections(...promises: readonly Promise<unknown>[]): Promise<Er
  * What became of reads that were in flight when the server went: an error of `type`, or zeroes that had
  * arrived before. At least the last one has been rejected; returns the reasons.
  */
-export async function cutShort(reads: readonly Promise<Buffer>[], type: new () => Error): Promise<Error[]> {
+export async function cutShort(
+  reads: readonly Promise<Buffer>[],
+  type: abstract new (...args: never[]) => Error,
+): Promise<Error[]> {
   const outcomes = await Promise.allSettled(reads);
   const reasons: Error[] = [];
   for (const outcome of outcomes) {

@@ -29,6 +29,7 @@ async function outcome(
     receiver: reader,
     bytesRead: 0,
     bytesWritten: 0,
+    isClogged: false,
     write: () => undefined,
     startTls: () => Promise.reject(new Error('not here')),
     end: () => {
