@@ -240,7 +240,7 @@ describe('opening', () => {
     ['signal', {}],
     ['folder', '/x'],
   ])('the option %s: %j is refused, and nothing is made', async (name, value) => {
-    const opening = BackupRepository.open(join(folder, 'new'), { [name]: value } as object);
+    const opening = BackupRepository.open(join(folder, 'new'), { [name]: value });
     expect(await failure(opening)).toMatchObject({ code: 'ERR_BACKUP_USAGE', reason: 'option' });
     expect(await readdir(folder)).toEqual(['repo']);
   });
@@ -263,7 +263,7 @@ describe('calls are checked before anything is done', () => {
     ['onProgress', true],
     ['increment', 1],
   ])('backup with %s: %j', async (name, value) => {
-    const error = await failure(repository.backup(domain, { [name]: value } as object));
+    const error = await failure(repository.backup(domain, { [name]: value }));
     expect(error).toMatchObject({ code: 'ERR_BACKUP_USAGE', reason: 'option' });
     expect(domain.calls).toEqual([]);
   });

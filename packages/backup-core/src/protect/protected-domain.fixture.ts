@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
-import { BackupRepository, type OpenRepositoryOptions } from '../backup-repository.ts';
+import { BackupRepository } from '../backup-repository.ts';
+import type { OpenRepositoryOptions } from '../repository-options.ts';
 import { FakeHypervisor } from '../fake-hypervisor.fixture.ts';
 import type { BlockSource } from '../ports/block-source.ts';
 import type { HypervisorDomain } from '../ports/domain.ts';
@@ -80,11 +81,12 @@ export function watched(domain: FakeHypervisor, onCall: OnCall): HypervisorDomai
   let number = 0;
   return new Proxy<HypervisorDomain>(domain, {
     get(target, name: keyof HypervisorDomain) {
-      const member = target[name];
+      const member: unknown = Reflect.get(target, name);
       if (typeof member !== 'function') return member;
       return async (...args: unknown[]): Promise<unknown> => {
         onCall({ number: ++number, name });
-        return (await (member as (...all: unknown[]) => unknown).apply(target, args)) as unknown;
+        const result: unknown = await Reflect.apply(member, target, args);
+        return result;
       };
     },
   });
