@@ -79,7 +79,8 @@ export class BackupRepository implements AsyncDisposable {
   static async open(place: string | Storage, options: OpenRepositoryOptions = {}): Promise<BackupRepository> {
     checkOptions('BackupRepository.open', options, OPEN_OPTIONS);
     if (place === '') throw new BackupUsageError('option', 'the path of the repository is empty');
-    const storage = typeof place === 'string' ? folderStorage(place) : place;
+    // Not its parents: a mistyped path is to be noticed.
+    const storage = typeof place === 'string' ? folderStorage(place, { parents: false }) : place;
     try {
       const file = await openOrCreate(storage, options);
       const store = new TreeStore(storage, file, { workers: options.workers });

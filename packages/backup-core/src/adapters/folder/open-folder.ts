@@ -41,9 +41,9 @@ export async function makeFolder(root: FileHandle, segments: readonly string[]):
   });
 }
 
-/** Makes a folder with those it is in, durably. */
-export async function makeRoot(path: string): Promise<void> {
-  const made = await makeChild(path, () => makeRoot(dirname(path)));
+/** Makes a folder durably, and if that is wanted those it is in. */
+export async function makeRoot(path: string, parents: boolean): Promise<void> {
+  const made = await makeChild(path, parents ? () => makeRoot(dirname(path), parents) : undefined);
   if (made) await withRoot(path, (root) => root.chmod(FOLDER_MODE));
   try {
     await withRoot(dirname(path), (parent) => parent.sync());

@@ -21,6 +21,8 @@ import { createFile, makeFolder, makeRoot, openFile, openFolder, openRoot, withi
 export interface FolderOptions {
   /** false: its file system has no hard links; found out without being told, a little later. */
   readonly hardLinks?: boolean | undefined;
+  /** Whether folders that the path leads through are made too. Default true. */
+  readonly parents?: boolean | undefined;
 }
 
 /**
@@ -35,22 +37,28 @@ export function folderStorage(
   path: string,
   options: FolderOptions = {},
 ): Storage & Required<Pick<Storage, 'readInto'>> {
-  return new Folder(resolve(path), options.hardLinks ?? true);
+  const { hardLinks = true, parents = true } = options;
+  return new Folder(resolve(path), { hardLinks, parents });
 }
 
 class Folder implements Storage {
   readonly description: string;
   readonly #path: string;
   readonly #hardLinks: boolean;
+  readonly #parents: boolean;
   readonly #descriptors: Descriptors;
   /** Folders that were made durable and cleared of what the dead left. */
   readonly #prepared = new Set<string>();
   #root: Promise<FileHandle> | undefined;
 
-  constructor(path: string, hardLinks: boolean) {
+  constructor(
+    path: string,
+    { hardLinks, parents }: { readonly hardLinks: boolean; readonly parents: boolean },
+  ) {
     this.description = path;
     this.#path = path;
     this.#hardLinks = hardLinks;
+    this.#parents = parents;
     this.#descriptors = new Descriptors((name) => this.#open(name));
   }
 
@@ -246,7 +254,7 @@ class Folder implements Storage {
       // Somebody tidied up an empty folder.
       if (errnoOf(error) !== 'ENOENT') throw error;
     }
-    if (this.#prepared.size === 0) await makeRoot(this.#path);
+    if (this.#prepared.size === 0) await makeRoot(this.#path, this.#parents);
     const folder = await makeFolder(await this.#openRoot(), segments);
     try {
       await reapPartials(folder);
