@@ -120,44 +120,45 @@ describe.skipIf(servers.skip)(servers.title('the example commands'), () => {
     await expectNothingLeft();
   });
 
-  it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
-    '%s in the middle of a backup costs nothing',
-    async (signal) => {
-      await domain.write(0, 'write -P 0x33 0 200M');
-      const truth = await domain.truth(0);
-      const before = await checkpoints();
-      const points = await exampleJson('list-points', ['--from', repository, '--json']);
-      const stored = bytesIn(repository);
-      const transferring = (): boolean => bytesIn(repository) > stored + MIB;
-      const result = await interruptedExample('backup-domain', base, signal, transferring);
-      expect(result.code).toBe(128 + constants.signals[signal]);
-      expectClearError(result, new RegExp(`interrupted by ${signal}`));
-      await expectNothingLeft();
-      expect(await checkpoints()).toEqual(before);
-      expect(await exampleJson('list-points', ['--from', repository, '--json'])).toEqual(points);
-      expect(bytesIn(repository)).toBe(stored);
-      const next = (await exampleJson('backup-domain', [
-        ...base,
-        '--mode',
-        'incremental',
-        '--json',
-      ])) as PointJson;
-      const audited = next.disks.reduce((sum, { auditedBytes }) => sum + auditedBytes, 0);
-      expect(next.readBytes - audited).toBe(200 * MIB);
-      const output = join(libvirtd.workDir, `${signal}.raw`);
-      await exampleJson('restore-disk', [
-        '--from',
-        repository,
-        '--domain',
-        'web1',
-        '--disk',
-        'vda',
-        '--output',
-        output,
-      ]);
-      await assertSameContent(output, truth);
-    },
-  );
+  it.each([
+    ['SIGINT', '0x33'],
+    ['SIGTERM', '0x34'],
+    ['SIGHUP', '0x35'],
+  ] as const)('%s in the middle of a backup costs nothing', async (signal, pattern) => {
+    await domain.write(0, `write -P ${pattern} 0 200M`);
+    const truth = await domain.truth(0);
+    const before = await checkpoints();
+    const points = await exampleJson('list-points', ['--from', repository, '--json']);
+    const stored = bytesIn(repository);
+    const transferring = (): boolean => bytesIn(repository) > stored + MIB;
+    const result = await interruptedExample('backup-domain', base, signal, transferring);
+    expect(result.code).toBe(128 + constants.signals[signal]);
+    expectClearError(result, new RegExp(`interrupted by ${signal}`));
+    await expectNothingLeft();
+    expect(await checkpoints()).toEqual(before);
+    expect(await exampleJson('list-points', ['--from', repository, '--json'])).toEqual(points);
+    expect(bytesIn(repository)).toBe(stored);
+    const next = (await exampleJson('backup-domain', [
+      ...base,
+      '--mode',
+      'incremental',
+      '--json',
+    ])) as PointJson;
+    const audited = next.disks.reduce((sum, { auditedBytes }) => sum + auditedBytes, 0);
+    expect(next.readBytes - audited).toBe(200 * MIB);
+    const output = join(libvirtd.workDir, `${signal}.raw`);
+    await exampleJson('restore-disk', [
+      '--from',
+      repository,
+      '--domain',
+      'web1',
+      '--disk',
+      'vda',
+      '--output',
+      output,
+    ]);
+    await assertSameContent(output, truth);
+  });
 
   it('npm gives back output and exit status', async () => {
     const stdout = await run('npm', [
@@ -266,11 +267,6 @@ describe.skipIf(servers.skip)(servers.title('the example commands'), () => {
       ['restore-disk', ['--domain', 'web1', '--disk', 'vda', '--output', '/nowhere/x'], /\/nowhere/],
       ['restore-disk', ['--domain', 'web1', '--disk', 'vda', '--output', 'x', '--point', 'y'], /no point y/],
       ['restore-disk', ['--domain', 'web9', '--disk', 'vda', '--output', 'x'], /web9/],
-      [
-        'restore-disk',
-        ['--domain', 'web1', '--disk', 'vda', '--output', 'x', '--format', 'vmdk'],
-        /--format is one of raw/,
-      ],
       ['list-points', ['--domain', 'web9'], /web9/],
     ])('%s %j', async (name, args, says) => {
       expectClearError(await example(name, ['--from', repository, ...args], libvirtd.workDir), says);
