@@ -88,7 +88,7 @@ describe('the format, byte for byte', () => {
   it('of a manifest', () => {
     const manifest = encodeManifest(pointOf({ id: '01J00000000000000000000000' }));
     expect(sha256Of(manifest)).toMatchInlineSnapshot(
-      `"a4965f7262527fe074b2e88213fd9079d3abda8cdb094a83f26cc5a4247789e2"`,
+      `"fbd4f05dc0ef408437843ec821f617e2dcb2ee9576d700cd6d35d932ad9cc388"`,
     );
   });
 });
