@@ -200,7 +200,7 @@ describe.skipIf(servers.skip)(servers.title('faults of real servers'), () => {
     await sleep(50);
     abort.abort(given);
     expect(await attempt).toBe(given);
-    expect(await nbd.close()).toMatchObject({ reason: 'client' });
+    expect(await nbd.close()).toMatchObject({ reason: 'close' });
     expect(await read).toBeInstanceOf(NbdConnectionClosedError);
   });
 

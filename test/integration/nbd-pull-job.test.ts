@@ -158,6 +158,7 @@ describe.skipIf(servers.skip)(servers.title('the server of a pull job'), () => {
       askUntilTheEnd(pool),
     );
     while (done < 16) await pool.read(0, 512);
+    const members = pool.connections;
     await abort();
     const before = done;
     const reasons = await workers;
@@ -166,7 +167,8 @@ describe.skipIf(servers.skip)(servers.title('the server of a pull job'), () => {
       expect(reason).toBeInstanceOf(NbdConnectionClosedError);
       expect(reason.message).toMatch(/the NBD server closed the connection|the NBD connection is closed/);
     }
-    for (const { closed } of pool.connections) expect((await closed).reason).toMatch(/server|error/);
+    expect(members.length).toBeGreaterThan(0);
+    for (const { closed } of members) expect((await closed).reason).toMatch(/peer|error/);
     const late = [pool.read(0, 512), pool.blockStatus(0, MIB), pool.flush()];
     for (const reason of await rejections(...late)) expect(reason).toBeInstanceOf(NbdConnectionClosedError);
     expect(await rejection(connect(uri))).toBeInstanceOf(NbdConnectError);
@@ -185,7 +187,7 @@ describe.skipIf(servers.skip)(servers.title('the server of a pull job'), () => {
     controller.abort(given);
     for (const outcome of await outcomes) expect(outcome).toEqual({ status: 'rejected', reason: given });
     expect((await nbd.read(MIB, MIB)).equals(truth.subarray(MIB, 2 * MIB))).toBe(true);
-    expect(await nbd.close()).toEqual({ reason: 'client' });
+    expect(await nbd.close()).toEqual({ reason: 'close' });
     await abort();
   });
 });

@@ -205,7 +205,7 @@ describe.skipIf(servers.skip)(servers.title('qemu-nbd'), () => {
     await first.close();
     await sleep(100);
     expect((await second.read(0, 512)).equals(truth.subarray(0, 512))).toBe(true);
-    expect(await second.close()).toEqual({ reason: 'client' });
+    expect(await second.close()).toEqual({ reason: 'close' });
     await waitUntil(() => !server.isRunning, 10_000, 'qemu-nbd to end');
     expect(await rejection(connect(server.uri))).toBeInstanceOf(NbdConnectError);
   });

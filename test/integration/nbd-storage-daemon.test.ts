@@ -155,7 +155,7 @@ describe.skipIf(servers.skip)(servers.title('qemu-storage-daemon'), () => {
       await first;
       await server.execute(command, args);
       expect(new Set(await reads).size, 'one reason for all').toBe(1);
-      expect((await nbd.closed).reason).toMatch(/server|error/);
+      expect((await nbd.closed).reason).toMatch(/peer|error/);
       const late = await rejections(nbd.read(0, 512), nbd.blockStatus(0, 512), nbd.flush());
       for (const reason of late) expect(reason).toBeInstanceOf(NbdConnectionClosedError);
       // Whether it is worth trying again shows in a second connection: the server is gone, or the export.
