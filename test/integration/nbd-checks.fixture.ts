@@ -43,14 +43,14 @@ export function rejections(...promises: readonly Promise<unknown>[]): Promise<Er
  * What became of reads that were in flight when the server went: an error of `type`, or zeroes that had
  * arrived before. At least the last one has been rejected; returns the reasons.
  */
-export async function cutShort(
+export async function cutShort<Failure extends Error>(
   reads: readonly Promise<Buffer>[],
-  type: abstract new (...args: never[]) => Error,
-): Promise<Error[]> {
+  type: abstract new (...args: never[]) => Failure,
+): Promise<Failure[]> {
   const outcomes = await Promise.allSettled(reads);
-  const reasons: Error[] = [];
+  const reasons: Failure[] = [];
   for (const outcome of outcomes) {
-    if (outcome.status === 'rejected') reasons.push(outcome.reason as Error);
+    if (outcome.status === 'rejected') reasons.push(outcome.reason as Failure);
     else expect(outcome.value.equals(Buffer.alloc(outcome.value.length))).toBe(true);
   }
   expect(outcomes.at(-1)?.status).toBe('rejected');
