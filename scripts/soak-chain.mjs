@@ -40,7 +40,7 @@ let values;
 try {
   values = parse();
 } catch (error) {
-  process.stderr.write(`${error.message}\n\n${USAGE}`);
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
   process.exit(2);
 }
 
@@ -57,7 +57,9 @@ const env = {
 const vitest = join(root, 'node_modules/.bin/vitest');
 const args = ['run', 'test/e2e/chain/chain.test.ts', '--project', 'e2e', '--disable-console-intercept'];
 const child = spawn(vitest, args, { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'] });
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+/** @type {readonly NodeJS.Signals[]} */
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+for (const signal of signals) process.on(signal, () => child.kill(signal));
 child.once('close', (code) => {
   process.exitCode = code ?? 1;
 });
