@@ -80,6 +80,8 @@ async function copy(
   { signal, startProgress }: Surroundings,
 ): Promise<{ bytes: number; zeroBytes: number; extents: number }> {
   const progress = await startProgress();
+  // Now: those that end meanwhile are to fail the copy, not to be missing from it.
+  const sources = pool.connections;
   const sink = file === 'null:' ? nullSink() : await createRawFile(file, pool.exportSize);
   try {
     const ranges = rangesOf(pool, dirtyBitmap, signal);
@@ -87,7 +89,7 @@ async function copy(
       dataBytes,
       zeroBytes,
       ranges: extents,
-    } = await copyRanges(pool.connections, ranges, sink, {
+    } = await copyRanges(sources, ranges, sink, {
       signal,
       onProgress: (done) => {
         progress.update('copy-disk', done.dataBytes + done.zeroBytes, pool.exportSize);
