@@ -51,7 +51,7 @@ export async function parsePieces(
   feed: Feed,
 ): Promise<Outcome> {
   const buffer = Buffer.alloc(READ_BYTES, 0xff);
-  const read = new ReadCommand(0, 0, { buffer, direct: true });
+  const read = new ReadCommand(0, buffer.length, 0, { buffer, direct: true });
   const status = new StatusCommand(0, 4096, 0, new Map([[1, 'base:allocation']]));
   const waiting = new Map<number, Command>([
     [READ_COOKIE, read],

@@ -10,10 +10,10 @@ import {
   rangeProblem,
   refuse,
 } from './arguments.ts';
-import type { Command, Extent } from './commands/command.ts';
+import type { Extent } from './commands/command.ts';
 import { type Destination, memoryFor, ReadCommand } from './commands/read-command.ts';
 import { type BlockStatus, StatusCommand } from './commands/status-command.ts';
-import { NbdCommandError, NbdConnectionClosedError, NbdUsageError } from './errors.ts';
+import { NbdCommandError, NbdUsageError } from './errors.ts';
 import { ExportFeatures } from './export-features.ts';
 import { eachExtent, extentBatches, notSelected, type ExtentsOptions } from './streams/extents.ts';
 import type { OpenedExport } from './handshake/open-export.ts';
@@ -32,6 +32,7 @@ import {
 } from './streams/write-streams.ts';
 import {
   cachePieces,
+  cut,
   type ChangeLimits,
   type ChangeOptions,
   flushPieces,
@@ -156,31 +157,34 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
     refuse(bytesProblem('what is to be written', bytes) ?? optionsProblem('write', options, CHANGE_OPTIONS));
     const view = plainView(bytes);
     refuse(rangeProblem(this, offset, view.length));
-    await this.#issueAll(writePieces(this.#changeLimits, offset, view, options), options.signal);
+    await this.#session.issueAll(writePieces(this.#changeLimits, offset, view, options), options.signal);
   }
 
   /** Makes a range read as zeroes. @throws as `read` */
   async writeZeroes(offset: number, length: number, options: WriteZeroesOptions = {}): Promise<void> {
     refuse(optionsProblem('writeZeroes', options, ZEROES_OPTIONS) ?? rangeProblem(this, offset, length));
-    await this.#issueAll(writeZeroesPieces(this.#changeLimits, offset, length, options), options.signal);
+    await this.#session.issueAll(
+      writeZeroesPieces(this.#changeLimits, offset, length, options),
+      options.signal,
+    );
   }
 
   /** Tells that a range is not needed any more; what it reads as then is undefined. @throws as `read` */
   async trim(offset: number, length: number, options: ChangeOptions = {}): Promise<void> {
     refuse(optionsProblem('trim', options, CHANGE_OPTIONS) ?? rangeProblem(this, offset, length));
-    await this.#issueAll(trimPieces(this.#changeLimits, offset, length, options), options.signal);
+    await this.#session.issueAll(trimPieces(this.#changeLimits, offset, length, options), options.signal);
   }
 
   /** Tells that a range will be read soon. @throws as `read` */
   async cache(offset: number, length: number, options: CommandOptions = {}): Promise<void> {
     refuse(optionsProblem('cache', options, COMMAND_OPTIONS) ?? rangeProblem(this, offset, length));
-    await this.#issueAll(cachePieces(this.#changeLimits, offset, length), options.signal);
+    await this.#session.issueAll(cachePieces(this.#changeLimits, offset, length), options.signal);
   }
 
   /** Puts every write that was fulfilled before onto stable storage. @throws as `read` */
   async flush(options: CommandOptions = {}): Promise<void> {
     refuse(optionsProblem('flush', options, COMMAND_OPTIONS));
-    await this.#issueAll(flushPieces(this.#changeLimits), options.signal);
+    await this.#session.issueAll(flushPieces(this.#changeLimits), options.signal);
   }
 
   /**
@@ -290,7 +294,7 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
     if (length === 0 || length > Math.min(this.blockSize.maximum, DF_ALWAYS_BYTES))
       return this.#readLarge(df, offset, destination, options);
     const flags = df ? NBD_CMD_FLAG.DF : 0;
-    return this.#session.issue(new ReadCommand(offset, flags, destination), options.signal);
+    return this.#session.issue(new ReadCommand(offset, length, flags, destination), options.signal);
   }
 
   async #readLarge(
@@ -318,30 +322,13 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
     const { maximum } = this.blockSize;
     if (buffer.length === 0) return;
     if (buffer.length <= maximum) {
-      await this.#session.issue(new ReadCommand(offset, flags, destination), options.signal);
+      await this.#session.issue(new ReadCommand(offset, buffer.length, flags, destination), options.signal);
       return;
     }
-    const commands: Command<void>[] = [];
-    for (let at = 0; at < buffer.length; at += maximum) {
-      const piece = buffer.subarray(at, at + maximum);
-      commands.push(new ReadCommand(offset + at, flags, { buffer: piece, direct }));
-    }
-    await this.#issueAll(commands, options.signal);
+    const pieces = cut(offset, buffer.length, maximum, (at, size) => {
+      const piece = buffer.subarray(at - offset, at - offset + size);
+      return new ReadCommand(at, size, flags, { buffer: piece, direct });
+    });
+    await this.#session.issueAll(pieces, options.signal);
   }
-
-  /** Settled only when all are: a borrowed buffer goes back when nobody uses it any more. */
-  async #issueAll(commands: readonly Command<void>[], signal: AbortSignal | undefined): Promise<void> {
-    const outcomes = await Promise.allSettled(
-      commands.map((command) => this.#session.issue(command, signal)),
-    );
-    const reasons = outcomes.flatMap((outcome) =>
-      outcome.status === 'rejected' ? [outcome.reason as unknown] : [],
-    );
-    if (reasons.length > 0) throw reasons.find(mayHaveReached) ?? reasons[0];
-  }
-}
-
-/** Of what several pieces failed with, one that was sent counts: the whole must not be taken for never sent. */
-function mayHaveReached(reason: unknown): boolean {
-  return !(reason instanceof NbdConnectionClosedError) || reason.sent;
 }

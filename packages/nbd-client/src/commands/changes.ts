@@ -27,8 +27,8 @@ export interface ChangeLimits {
   readonly maximumLength: number;
 }
 
-/** A range cut into commands, or one command without a range. */
-export type Pieces = readonly Command<void>[];
+/** A range cut into commands, made when they are asked for: of a large range there may be millions. */
+export type Pieces = Iterable<Command<void>>;
 
 /** @throws NbdUsageError if the export does not take such a command */
 export function writePieces(
@@ -41,10 +41,10 @@ export function writePieces(
   const flags = fuaFlag(limits, options);
   // The socket may hold on to the bytes after an abort, when they are the caller's again.
   const owned = options.signal === undefined ? bytes : Uint8Array.from(bytes);
-  return cut(offset, bytes.length, limits.maximumPayload).map(
-    ([at, length]) =>
-      new PlainCommand(NBD_CMD.WRITE, at, length, flags, owned.subarray(at - offset, at - offset + length)),
-  );
+  return cut(offset, bytes.length, limits.maximumPayload, (at, size) => {
+    const piece = owned.subarray(at - offset, at - offset + size);
+    return new PlainCommand(NBD_CMD.WRITE, at, size, flags, piece);
+  });
 }
 
 /** @throws NbdUsageError if the export does not take such a command */
@@ -62,9 +62,9 @@ export function writeZeroesPieces(
     require(limits, NBD_FLAG.SEND_FAST_ZERO, 'NBD_CMD_FLAG_FAST_ZERO');
     flags |= NBD_CMD_FLAG.FAST_ZERO;
   }
-  return cut(offset, length, limits.maximumLength).map(
-    ([at, size]) => new PlainCommand(NBD_CMD.WRITE_ZEROES, at, size, flags),
-  );
+  const make = (at: number, size: number): Command<void> =>
+    new PlainCommand(NBD_CMD.WRITE_ZEROES, at, size, flags);
+  return cut(offset, length, limits.maximumLength, make);
 }
 
 /** @throws NbdUsageError if the export does not take such a command */
@@ -77,17 +77,15 @@ export function trimPieces(
   requireWritable(limits);
   require(limits, NBD_FLAG.SEND_TRIM, 'NBD_CMD_TRIM');
   const flags = fuaFlag(limits, options);
-  return cut(offset, length, limits.maximumLength).map(
-    ([at, size]) => new PlainCommand(NBD_CMD.TRIM, at, size, flags),
-  );
+  const make = (at: number, size: number): Command<void> => new PlainCommand(NBD_CMD.TRIM, at, size, flags);
+  return cut(offset, length, limits.maximumLength, make);
 }
 
 /** @throws NbdUsageError if the export does not take such a command */
 export function cachePieces(limits: ChangeLimits, offset: number, length: number): Pieces {
   require(limits, NBD_FLAG.SEND_CACHE, 'NBD_CMD_CACHE');
-  return cut(offset, length, limits.maximumPayload).map(
-    ([at, size]) => new PlainCommand(NBD_CMD.CACHE, at, size, 0),
-  );
+  const make = (at: number, size: number): Command<void> => new PlainCommand(NBD_CMD.CACHE, at, size, 0);
+  return cut(offset, length, limits.maximumPayload, make);
 }
 
 /** @throws NbdUsageError if the export does not take such a command */
@@ -96,11 +94,15 @@ export function flushPieces(limits: ChangeLimits): Pieces {
   return [new PlainCommand(NBD_CMD.FLUSH, 0, 0, 0)];
 }
 
-function cut(offset: number, length: number, maximum: number): [number, number][] {
-  const pieces: [number, number][] = [];
-  for (let at = offset; at < offset + length; at += maximum)
-    pieces.push([at, Math.min(maximum, offset + length - at)]);
-  return pieces;
+/** @param make - gives the command for `size` bytes at `at` */
+export function* cut(
+  offset: number,
+  length: number,
+  maximum: number,
+  make: (at: number, size: number) => Command<void>,
+): Generator<Command<void>, void, undefined> {
+  const end = offset + length;
+  for (let at = offset; at < end; at += maximum) yield make(at, Math.min(maximum, end - at));
 }
 
 function requireWritable({ transmissionFlags }: ChangeLimits): void {

@@ -20,10 +20,15 @@ export class ReadCommand extends Command<void> {
   /** What has come: nothing, all in one piece, or pieces. */
   #come: undefined | 'all' | Coverage;
 
-  /** Fills the whole destination from `offset` on. */
-  constructor(offset: number, flags: number, destination: Destination) {
-    super(offset, destination.buffer.length, flags);
+  /** @param length - that of the destination's buffer, all of which is filled */
+  constructor(offset: number, length: number, flags: number, destination: Destination) {
+    super(offset, length, flags);
     this.#destination = destination;
+  }
+
+  override get obstacle(): NbdUsageError | undefined {
+    if (this.#destination.buffer.length === this.length) return undefined;
+    return new NbdUsageError(`the memory of a READ at ${this.offset} was detached before it was sent`);
   }
 
   override get payloadBytes(): number {

@@ -35,3 +35,9 @@ export function closedError({ reason, error }: CloseInfo, sent: boolean): Error 
     sent,
   });
 }
+
+/** What a request of several pieces fails with: if any of them was sent, the whole must not be taken for never sent. */
+export function wholeFailure(reason: unknown, sent: boolean): unknown {
+  if (!(reason instanceof NbdConnectionClosedError) || reason.sent || !sent) return reason;
+  return new NbdConnectionClosedError(reason.message, { cause: reason.cause, sent });
+}

@@ -2,7 +2,7 @@ import { onAbort } from '../abort-listeners.ts';
 import type { Command } from '../commands/command.ts';
 import { isTracingCommands, tellClosed, traceCommand } from '../diagnostics.ts';
 import { NbdConnectError, NbdConnectionClosedError } from '../errors.ts';
-import { closedError, type CloseInfo, closeInfo } from './close-info.ts';
+import { closedError, type CloseInfo, closeInfo, wholeFailure } from './close-info.ts';
 import { InFlight, type WindowLimits } from './in-flight.ts';
 import { NBD_CMD, NBD_ERROR } from '../protocol/constants.ts';
 import { ReplyParser } from './reply-parser.ts';
@@ -155,6 +155,30 @@ export class Session implements Receiver {
   issue<T>(command: Command<T>, signal: AbortSignal | undefined): Promise<T> {
     if (isTracingCommands()) return traceCommand(this.#id, command, () => this.#issue(command, signal));
     return this.#issue(command, signal);
+  }
+
+  /**
+   * Issues the pieces of one request, as many at a time as may be on the wire. Settled only when all that were issued
+   * are: a borrowed buffer goes back when nobody uses it any more. Behind one that fails no further ones are.
+   */
+  async issueAll(pieces: Iterable<Command<void>>, signal: AbortSignal | undefined): Promise<void> {
+    const left = pieces[Symbol.iterator]();
+    const failures: unknown[] = [];
+    let sent = false;
+    const work = async (first: Command<void>): Promise<void> => {
+      for (let piece = first; ;) {
+        await this.issue(piece, signal).catch((reason: unknown) => failures.push(reason));
+        sent ||= piece.cookie !== undefined;
+        const next = failures.length === 0 ? left.next() : undefined;
+        if (next === undefined || next.done === true) return;
+        piece = next.value;
+      }
+    };
+    const lanes: Promise<void>[] = [];
+    for (let first = left.next(); first.done !== true; first = left.next())
+      if (lanes.push(work(first.value)) === this.#limits.maxRequests) break;
+    await Promise.all(lanes);
+    if (failures.length > 0) throw wholeFailure(failures[0], sent);
   }
 
   #issue<T>(command: Command<T>, signal: AbortSignal | undefined): Promise<T> {
