@@ -1,12 +1,14 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { describe, expect, it, vi } from 'vitest';
-import { connect } from './connect.ts';
+import { connect, connectPool, exportInfo, listExports, listMetaContexts } from './connect.ts';
 import type { NbdConnection } from './connection.ts';
 import { NbdUsageError } from './errors.ts';
 import { FakeServer, type Script } from './fake-server.fixture.ts';
 import { rejection } from './hostile.fixture.ts';
 import { NBD_CMD, NBD_FLAG } from './protocol/constants.ts';
+import type { Endpoint } from './transport/endpoint.ts';
+import { parseNbdUri } from './transport/uri.ts';
 import { data, patternAt, type Request, simple } from './wire.fixture.ts';
 
 const MIB = 2 ** 20;
@@ -281,4 +283,67 @@ it('a chunk to restore that is none is refused', async () => {
       NbdUsageError,
     );
   await expectNothingSent(nbd, server);
+});
+
+describe('what connects', () => {
+  const path = '/nowhere/s';
+  it.each<[string, unknown, unknown]>([
+    ['a target that is none', 5, {}],
+    ['a target that is null', null, {}],
+    ['an endpoint without an address', {}, {}],
+    ['an address with neither path nor host', { address: {} }, {}],
+    ['an address with both', { address: { path, host: 'h' } }, {}],
+    ['a path that is no string', { address: { path: 7 } }, {}],
+    ['a port in a string', { address: { host: 'h', port: '10809' } }, {}],
+    ['an export name that is no string', { address: { path }, exportName: 7 }, {}],
+    // It would open the default export.
+    ['an export name that is misspelt', { address: { path }, exportname: 'vda' }, {}],
+    ['tls that is only true', { address: { path }, tls: true }, {}],
+    ['tls of no kind', { address: { path }, tls: {} }, {}],
+    ['tls of another kind', { address: { path }, tls: { type: 'anon' } }, {}],
+    ['a key in a string', { address: { path }, tls: { type: 'psk', identity: 'me', key: 'secret' } }, {}],
+    ['no key', { address: { path }, tls: { type: 'psk', identity: 'me' } }, {}],
+    [
+      // It would check the certificate all the same, but nobody should have to know.
+      'a verification that is a string',
+      { address: { path }, tls: { type: 'x509', hostname: 'h', verifyPeer: 'false' } },
+      {},
+    ],
+    ['no options but null', { address: { path } }, null],
+    ['an option that there is none of', { address: { path } }, { connectTimeout: 5 }],
+    ['a signal that is none', { address: { path } }, { signal: {} }],
+    ['a timeout in a string', { address: { path } }, { connectTimeoutMs: '5' }],
+    ['a timeout that is a symbol', { address: { path } }, { idleTimeoutMs: Symbol('never') }],
+    // It would be taken apart into letters.
+    ['one metadata context without a list', { address: { path } }, { metaContexts: CONTEXT }],
+    ['a metadata context that is no string', { address: { path } }, { metaContexts: [7] }],
+    ['extended headers that are only true', { address: { path } }, { extendedHeaders: 1 }],
+  ])('%s is refused before anything is dialled', async (_title, target, options) => {
+    expect(await rejection(connect(target as Endpoint, options as object))).toBeInstanceOf(NbdUsageError);
+  });
+
+  it.each<[string, (options: never) => Promise<unknown>, unknown]>([
+    ['exports', (options) => listExports({ address: { path } }, options), { allowLocalFiles: 'no' }],
+    ['exports of null', (options) => listExports({ address: { path } }, options), null],
+    ['facts', (options) => exportInfo({ address: { path } }, options), { metaContexts: [] }],
+    ['contexts', (options) => listMetaContexts({ address: { path } }, options), { queries: 'qemu:' }],
+    ['a pool of nothing', (options) => connectPool({ address: { path } }, options), undefined],
+    ['a pool of a string', (options) => connectPool({ address: { path } }, options), { connections: '2' }],
+    [
+      'a pool that reconnects for ever',
+      (options) => connectPool({ address: { path } }, options),
+      { connections: 1, reconnect: true },
+    ],
+    [
+      'a pool with a misspelt delay',
+      (options) => connectPool({ address: { path } }, options),
+      { connections: 1, reconnect: { delayMs: 1 } },
+    ],
+  ])('%s: options are checked', async (_title, ask, options) => {
+    expect(await rejection(ask(options as never))).toBeInstanceOf(NbdUsageError);
+  });
+
+  it('no URI is refused', () => {
+    expect(() => parseNbdUri(undefined as never)).toThrow(NbdUsageError);
+  });
 });

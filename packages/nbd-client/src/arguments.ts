@@ -80,7 +80,7 @@ export function optionsProblem(
   options: unknown,
   checks: OptionChecks,
 ): NbdUsageError | undefined {
-  if (typeof options !== 'object' || options === null || Array.isArray(options))
+  if (!isRecord(options))
     return new NbdUsageError(`the options of ${what} are ${shown(options)}, not an object`);
   // Not Object.entries: this is asked for every read.
   for (const name in options) {
@@ -97,8 +97,22 @@ export function isOffset(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
+/** Not what only counts as true or false. */
 export function isBoolean(value: unknown): value is boolean {
   return typeof value === 'boolean';
+}
+
+export function isNumber(value: unknown): value is number {
+  return typeof value === 'number';
+}
+
+export function isString(value: unknown): value is string {
+  return typeof value === 'string';
+}
+
+/** Something with fields, which have checks of their own. */
+export function isRecord(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** An AbortSignal, also one of another realm or of a library. */

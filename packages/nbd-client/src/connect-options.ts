@@ -1,5 +1,14 @@
+import {
+  areNames,
+  isBoolean,
+  isNumber,
+  isRecord,
+  type OptionChecks,
+  optionsProblem,
+  refuse,
+} from './arguments.ts';
 import { NbdUsageError } from './errors.ts';
-import { checkedInteger, type HandshakeOptions } from './handshake/handshake-options.ts';
+import { checkedInteger, HANDSHAKE_OPTIONS, type HandshakeOptions } from './handshake/handshake-options.ts';
 import { MAX_STRING_BYTES } from './protocol/limits.ts';
 import type { SessionLimits } from './transmission/session.ts';
 import { checkWellFormed } from './transport/address.ts';
@@ -53,6 +62,22 @@ export interface ReconnectOptions {
 /** `ReconnectOptions` with nothing left out. */
 export type ReconnectPlan = { readonly [Key in keyof ReconnectOptions]-?: number };
 
+/** For `listMetaContexts`. */
+export const META_CONTEXT_OPTIONS: OptionChecks = { ...HANDSHAKE_OPTIONS, queries: areNames };
+/** For `connect`; the numbers are looked at once more by `checkedLimits`. */
+export const CONNECT_OPTIONS: OptionChecks = {
+  ...HANDSHAKE_OPTIONS,
+  metaContexts: areNames,
+  extendedHeaders: isBoolean,
+  idleTimeoutMs: isNumber,
+  closeTimeoutMs: isNumber,
+  maxRequests: isNumber,
+  maxBytes: isNumber,
+};
+/** For `connectPool`. */
+export const POOL_OPTIONS: OptionChecks = { ...CONNECT_OPTIONS, connections: isNumber, reconnect: isRecord };
+const RECONNECT_OPTIONS: OptionChecks = { attempts: isNumber, firstDelayMs: isNumber, maxDelayMs: isNumber };
+
 const RECONNECT_DEFAULTS = { attempts: 5, firstDelayMs: 100, maxDelayMs: 5_000 };
 
 const DEFAULTS = {
@@ -96,6 +121,7 @@ export function checkConnections(connections: number): void {
 
 /** @throws NbdUsageError */
 export function checkedReconnect(options: ReconnectOptions): ReconnectPlan {
+  refuse(optionsProblem('reconnect', options, RECONNECT_OPTIONS));
   const { attempts, firstDelayMs, maxDelayMs } = RECONNECT_DEFAULTS;
   return {
     attempts: checkedInteger('reconnect.attempts', options.attempts ?? attempts),

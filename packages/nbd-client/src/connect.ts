@@ -1,4 +1,7 @@
 import {
+  CONNECT_OPTIONS,
+  META_CONTEXT_OPTIONS,
+  POOL_OPTIONS,
   checkConnections,
   checkContextNames,
   checkedReconnect,
@@ -8,8 +11,9 @@ import {
   type MetaContextOptions,
   type PoolOptions,
 } from './connect-options.ts';
+import { optionsProblem, refuse } from './arguments.ts';
 import { NbdConnectError } from './errors.ts';
-import type { HandshakeOptions } from './handshake/handshake-options.ts';
+import { HANDSHAKE_OPTIONS, type HandshakeOptions } from './handshake/handshake-options.ts';
 import { NbdConnection } from './connection.ts';
 import type { Endpoint } from './transport/endpoint.ts';
 import {
@@ -37,6 +41,7 @@ export async function connect(
   target: string | Endpoint,
   options: ConnectOptions = {},
 ): Promise<NbdConnection> {
+  refuse(optionsProblem('connect', options, CONNECT_OPTIONS));
   const limits = checkedLimits(options);
   const { metaContexts = [], extendedHeaders = true } = options;
   checkContextNames(metaContexts);
@@ -55,6 +60,7 @@ export async function connect(
  * @throws as `connect`
  */
 export async function connectPool(target: string | Endpoint, options: PoolOptions): Promise<NbdPool> {
+  refuse(optionsProblem('connectPool', options, POOL_OPTIONS));
   const { connections, reconnect, ...common } = options;
   checkConnections(connections);
   const plan = reconnect && checkedReconnect(reconnect);
@@ -69,7 +75,8 @@ export async function connectPool(target: string | Endpoint, options: PoolOption
   const pool = new NbdPool([first, ...others], plan && { plan, open });
   const failure = outcomes.find((outcome) => outcome.status === 'rejected');
   if (failure === undefined) return pool;
-  await pool.close();
+  // Not closed: whoever has given up does not wait for a server that may stand still.
+  pool.destroy();
   throw failure.reason;
 }
 
@@ -81,7 +88,7 @@ async function connectLike(
 ): Promise<NbdConnection> {
   const connection = await connect(target, options);
   if (factsOf(connection) === factsOf(model)) return connection;
-  await connection.close();
+  connection.destroy();
   throw new NbdConnectError(
     'unreachable',
     'the server offers another export than before, or other features of it',
@@ -105,6 +112,7 @@ export async function listExports(
   target: string | Endpoint,
   options: HandshakeOptions = {},
 ): Promise<readonly ExportListing[]> {
+  refuse(optionsProblem('listExports', options, HANDSHAKE_OPTIONS));
   return dialAndSpeak(endpointOf(target), options, (io, _exportName, tls) => askForExports(io, tls));
 }
 
@@ -113,6 +121,7 @@ export async function exportInfo(
   target: string | Endpoint,
   options: HandshakeOptions = {},
 ): Promise<ExportInfo> {
+  refuse(optionsProblem('exportInfo', options, HANDSHAKE_OPTIONS));
   return dialAndSpeak(endpointOf(target), options, (io, exportName, tls) => askForInfo(io, tls, exportName));
 }
 
@@ -125,6 +134,7 @@ export async function listMetaContexts(
   target: string | Endpoint,
   options: MetaContextOptions = {},
 ): Promise<readonly string[]> {
+  refuse(optionsProblem('listMetaContexts', options, META_CONTEXT_OPTIONS));
   const { queries = [] } = options;
   for (const query of queries) checkQuery(query);
   return dialAndSpeak(endpointOf(target), options, (io, exportName, tls) =>
@@ -132,6 +142,7 @@ export async function listMetaContexts(
   );
 }
 
+/** Anything that is no string is checked as an endpoint. */
 function endpointOf(target: string | Endpoint): Endpoint {
   return typeof target === 'string' ? parseNbdUri(target) : target;
 }

@@ -7,7 +7,7 @@ import { NbdConnectError, NbdNegotiationError, NbdTlsError, NbdUsageError } from
 import { type HandshakeIo, leave } from './ask-option.ts';
 import { checkedTimeouts, type HandshakeOptions } from './handshake-options.ts';
 import { HandshakeReader } from './handshake-reader.ts';
-import { checkTls, loadTlsFiles, type TlsOptions } from '../transport/tls-options.ts';
+import { checkTls, checkTlsFields, loadTlsFiles, type TlsOptions } from '../transport/tls-options.ts';
 
 /** What is said once the server is reached; `tls` tells whether it has to be encrypted first. */
 export type Speak<T> = (io: HandshakeIo, exportName: string, tls: boolean) => Promise<T>;
@@ -122,6 +122,7 @@ async function spoken<T>(
 }
 
 async function tlsOf({ address, tls }: Endpoint, allowLocalFiles: boolean): Promise<TlsOptions | undefined> {
+  if (tls !== undefined) checkTlsFields(tls);
   if (tls?.type !== 'files') {
     if (tls !== undefined) checkTls(tls, address);
     return tls;

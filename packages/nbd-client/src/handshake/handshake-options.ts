@@ -1,3 +1,4 @@
+import { isBoolean, isNumber, isSignal, type OptionChecks, shown } from '../arguments.ts';
 import { NbdUsageError } from '../errors.ts';
 
 /** For everything that dials. */
@@ -11,6 +12,14 @@ export interface HandshakeOptions {
   /** Whether a URI may name files of certificates and keys. Default false. */
   readonly allowLocalFiles?: boolean | undefined;
 }
+
+/** Their numbers are looked at once more by `checkedTimeouts`. */
+export const HANDSHAKE_OPTIONS: OptionChecks = {
+  signal: isSignal,
+  connectTimeoutMs: isNumber,
+  handshakeTimeoutMs: isNumber,
+  allowLocalFiles: isBoolean,
+};
 
 const CONNECT_TIMEOUT_MS = 10_000;
 
@@ -33,6 +42,6 @@ export function checkedTimeouts(options: HandshakeOptions): {
 export function checkedInteger(name: string, value: number, least = 1): number {
   const most = name.endsWith('Ms') ? MAX_TIMER_MS : Number.MAX_SAFE_INTEGER;
   if (!Number.isSafeInteger(value) || value < least || value > most)
-    throw new NbdUsageError(`${name} is ${value}, not an integer from ${least} to ${most}`);
+    throw new NbdUsageError(`${name} is ${shown(value)}, not an integer from ${least} to ${most}`);
   return value;
 }

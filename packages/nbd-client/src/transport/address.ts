@@ -1,3 +1,4 @@
+import { isNumber, isString, type OptionChecks, optionsProblem, refuse } from '../arguments.ts';
 import { NbdUsageError, sanitize } from '../errors.ts';
 import { NBD_DEFAULT_PORT } from '../protocol/constants.ts';
 
@@ -5,6 +6,9 @@ import { NBD_DEFAULT_PORT } from '../protocol/constants.ts';
 export type Address =
   /** A unix socket; a path that starts with NUL is in the abstract namespace. */
   { readonly path: string } | { readonly host: string; readonly port?: number | undefined };
+
+const UNIX_ADDRESS: OptionChecks = { path: isString };
+const TCP_ADDRESS: OptionChecks = { host: isString, port: isNumber };
 
 /** The size of `sockaddr_un.sun_path` less the NUL at its end. */
 const MAX_SOCKET_PATH_BYTES = 107;
@@ -18,6 +22,7 @@ export function formatAddress(address: Address): string {
 
 /** @throws NbdUsageError on what no server could have: found before anything is dialled */
 export function checkAddress(address: Address): void {
+  refuse(optionsProblem('the address', address, 'path' in address ? UNIX_ADDRESS : TCP_ADDRESS));
   if ('path' in address) {
     const bytes = Buffer.byteLength(address.path);
     if (bytes === 0) throw new NbdUsageError('the path of the unix socket is empty');
@@ -29,6 +34,7 @@ export function checkAddress(address: Address): void {
     if (address.path.includes('\0', 1)) throw new NbdUsageError('the path of the unix socket contains NUL');
     return;
   }
+  if (!isString(address.host)) throw new NbdUsageError('the address has neither a path nor a host');
   const port = address.port ?? NBD_DEFAULT_PORT;
   checkWellFormed('the host name', address.host);
   if (address.host === '') throw new NbdUsageError('the host name is empty');

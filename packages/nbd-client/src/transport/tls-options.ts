@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isUint8Array } from 'node:util/types';
+import { isBoolean, isString, type OptionChecks, optionsProblem, refuse, shown } from '../arguments.ts';
 import type { Address } from './address.ts';
 import { NbdTlsError, NbdUsageError } from '../errors.ts';
 
@@ -63,6 +65,32 @@ export function checkTls(tls: TlsOptions, address: Address): void {
     );
 }
 
+const isOneOf =
+  (...types: readonly string[]) =>
+  (value: unknown): boolean =>
+    types.includes(value as string);
+const isPem = (value: unknown): boolean => isString(value) || isUint8Array(value);
+const NAMED = { hostname: isString, verifyPeer: isBoolean };
+const X509: OptionChecks = { type: isOneOf('x509'), ca: isPem, cert: isPem, key: isPem, ...NAMED };
+const PSK: OptionChecks = { type: isOneOf('psk'), identity: isString, key: isUint8Array };
+const FILES: OptionChecks = {
+  type: isOneOf('files'),
+  certificates: isString,
+  pskFile: isString,
+  identity: isString,
+  ...NAMED,
+};
+
+/** @throws NbdUsageError for anything but one of the kinds, with the fields that it has */
+export function checkTlsFields(tls: TlsOptions | TlsFiles): void {
+  const { type } = tls;
+  if (!isOneOf('x509', 'psk', 'files')(type))
+    throw new NbdUsageError(`the type of tls is x509, psk or files, not ${shown(type)}`);
+  refuse(optionsProblem(`tls of type ${type}`, tls, { x509: X509, psk: PSK, files: FILES }[type]));
+  if (type === 'psk' && !(isString(tls.identity) && isUint8Array(tls.key)))
+    throw new NbdUsageError('a PSK needs an identity and a key');
+}
+
 /** Reads the files that a URI names. @throws NbdTlsError if one cannot be read or has no such key */
 export async function loadTlsFiles(files: TlsFiles): Promise<TlsOptions> {
   if (files.pskFile !== undefined) return loadPsk(files.pskFile, files.identity);
@@ -70,13 +98,9 @@ export async function loadTlsFiles(files: TlsFiles): Promise<TlsOptions> {
   const common = { type: 'x509', verifyPeer, ...(hostname !== undefined && { hostname }) } as const;
   if (certificates === undefined) return common;
   const ca = await readOrExplain(join(certificates, 'ca-cert.pem'));
-  try {
-    const cert = await readFile(join(certificates, 'client-cert.pem'));
-    return { ...common, ca, cert, key: await readOrExplain(join(certificates, 'client-key.pem')) };
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { ...common, ca };
-    throw error;
-  }
+  const cert = await readIfThere(join(certificates, 'client-cert.pem'));
+  if (cert === undefined) return { ...common, ca };
+  return { ...common, ca, cert, key: await readOrExplain(join(certificates, 'client-key.pem')) };
 }
 
 async function loadPsk(path: string, identity: string | undefined): Promise<PskOptions> {
@@ -95,5 +119,16 @@ async function readOrExplain(path: string): Promise<Buffer> {
     return await readFile(path);
   } catch (error) {
     throw new NbdTlsError(`cannot read ${path}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** @throws NbdTlsError if it is there and cannot be read */
+async function readIfThere(path: string): Promise<Buffer | undefined> {
+  try {
+    return await readOrExplain(path);
+  } catch (error) {
+    const { cause } = error as NbdTlsError;
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
   }
 }

@@ -1,5 +1,6 @@
 import type { Address } from './address.ts';
 import { checkEndpoint, type Endpoint } from './endpoint.ts';
+import { isString, shown } from '../arguments.ts';
 import { NbdUsageError } from '../errors.ts';
 import type { TlsFiles } from './tls-options.ts';
 
@@ -35,6 +36,7 @@ interface Parts {
  * @throws NbdUsageError that names what is wrong; unknown query parameters are an error
  */
 export function parseNbdUri(uri: string): Endpoint {
+  if (!isString(uri)) throw new NbdUsageError(`an NBD URI is a string, not ${shown(uri)}`);
   const raw = NOT_IN_A_URI.exec(uri)?.[0];
   if (raw !== undefined) {
     const code = (raw.codePointAt(0) ?? 0).toString(16);
