@@ -1,5 +1,7 @@
+import { copyFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   connect,
@@ -11,7 +13,13 @@ import {
   type Address,
   type TlsOptions,
 } from 'nbd-ts-client';
-import { leftovers, requireServers, startNbdkit } from '../harness/index.ts';
+import {
+  leftovers,
+  makeAuthority,
+  makeTemporaryFolder,
+  requireServers,
+  startNbdkit,
+} from '../harness/index.ts';
 import { expectBytes, rejection, rejections } from './nbd-checks.fixture.ts';
 import {
   makeTlsBench,
@@ -82,6 +90,24 @@ describe.skipIf(servers.skip)(servers.title('TLS that is refused'), () => {
       expect(failure).toBeInstanceOf(NbdTlsError);
     },
   );
+
+  it('a name in a certificate that a terminal would obey is only shown, in the message and in its cause', async () => {
+    await using folder = makeTemporaryFolder('tls');
+    const hostile = folder.subfolder('pki');
+    const authority = await makeAuthority(join(folder.path, 'authority'));
+    const issued = await authority.issue('server', { commonName: 'x\u202ey\u2066', usage: 'server' });
+    copyFileSync(authority.certificate, join(hostile, 'ca-cert.pem'));
+    copyFileSync(issued.certificate, join(hostile, 'server-cert.pem'));
+    copyFileSync(issued.key, join(hostile, 'server-key.pem'));
+    const args = ['--tls=require', `--tls-certificates=${hostile}`];
+    await using server = await startNbdkit({ plugin: 'memory', parameters: ['1M'], args, transport: 'tcp' });
+    const uri = secured(server.uri, `tls-certificates=${hostile}`, 'tls-hostname=localhost');
+    const failure = await rejection(connect(uri, { allowLocalFiles }));
+    expect(failure).toBeInstanceOf(NbdTlsError);
+    expect(failure.message).toContain(String.raw`x\u{202e}y\u{2066}`);
+    // Line breaks are those of `inspect`.
+    expect(inspect(failure, { depth: 9 }).replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+  });
 
   it('nobody is verified only where that is turned off', async () => {
     await using server = await bench.start('nbdkit', 'psk');

@@ -162,3 +162,19 @@ export function sanitize(text: string): string {
     (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
   );
 }
+
+/**
+ * Does the same to an error of Node's that becomes a cause: it repeats paths and names of certificates, and whoever
+ * prints an error prints its causes too.
+ */
+export function disarm<E extends Error>(error: E): E {
+  const { message, stack } = error;
+  error.message = sanitize(message);
+  if (stack !== undefined) error.stack = stack.replace(message, () => error.message);
+  for (const [name, value] of Object.entries(error) as [string, unknown][]) {
+    const shown = typeof value === 'string' ? sanitize(value) : value;
+    // Certificates stay where they are for who looks for them, and are not printed.
+    Object.defineProperty(error, name, { value: shown, enumerable: typeof value !== 'object' });
+  }
+  return error;
+}

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { connect, exportInfo, listMetaContexts } from './connect.ts';
 import { NbdConnectError, NbdError, NbdUsageError } from './errors.ts';
@@ -91,6 +92,8 @@ describe('text from elsewhere', () => {
     expect(error).toBeInstanceOf(NbdError);
     expect(error.message).not.toMatch(/[\p{Cc}\p{Cf}\p{Cs}]/u);
     expect(error.message).toMatch(/202e/);
+    // As `console.error` shows it, stacks and causes included; line breaks are its own.
+    expect(inspect(error).replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}\p{Cs}]/u);
   });
 
   it('the cause of an error too, where a message repeats it', () => {

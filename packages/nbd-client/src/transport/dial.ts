@@ -1,7 +1,7 @@
 import { connect as connectSocket, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { type Address, formatAddress } from './address.ts';
-import { NbdConnectError, NbdTlsError } from '../errors.ts';
+import { disarm, NbdConnectError, NbdTlsError } from '../errors.ts';
 import { NBD_DEFAULT_PORT } from '../protocol/constants.ts';
 import type { TlsOptions } from './tls-options.ts';
 import type { Receiver, Transport } from './transport.ts';
@@ -53,7 +53,7 @@ abstract class SocketTransport implements Transport {
 
   protected watch(): void {
     this.socket.on('error', (error: Error) => {
-      this.#error ??= error;
+      this.#error ??= disarm(error);
     });
     // Otherwise Node waits until what is written is taken, which a server that is leaving need not do.
     this.socket.once('end', () => this.socket.destroy());
@@ -195,7 +195,7 @@ class TlsTransport extends SocketTransport {
     await new Promise<void>((resolve, reject) => {
       let reason: Error | undefined;
       secure.once('error', (error: Error) => {
-        reason = error;
+        reason = disarm(error);
       });
       secure.once('close', () => {
         const why = reason === undefined ? 'the server closed the connection' : reason.message;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { isUint8Array } from 'node:util/types';
 import { isBoolean, isString, type OptionChecks, optionsProblem, refuse, shown } from '../arguments.ts';
 import type { Address } from './address.ts';
-import { NbdTlsError, NbdUsageError } from '../errors.ts';
+import { disarm, NbdTlsError, NbdUsageError } from '../errors.ts';
 
 /** How a connection is encrypted. Asked for, it is encrypted or an error: there is no way back to plain text. */
 export type TlsOptions = X509Options | PskOptions;
@@ -118,7 +118,8 @@ async function readOrExplain(path: string): Promise<Buffer> {
   try {
     return await readFile(path);
   } catch (error) {
-    throw new NbdTlsError(`cannot read ${path}: ${(error as Error).message}`, { cause: error });
+    const cause = disarm(error as Error);
+    throw new NbdTlsError(`cannot read ${path}: ${cause.message}`, { cause });
   }
 }
 
