@@ -16,7 +16,7 @@ const WORDS = ['words', 'ports', 'diagnostics'];
 
 export const layers: Readonly<Record<string, Layers>> = {
   'nbd-client': {
-    ground: ['abort-listeners.ts', 'arguments.ts', 'errors.ts'],
+    ground: ['abort-listeners.ts', 'arguments.ts', 'deadline.ts', 'errors.ts'],
     rooms: {
       protocol: [],
       ground: ['protocol'],

@@ -110,6 +110,14 @@ export function isString(value: unknown): value is string {
   return typeof value === 'string';
 }
 
+/** The longest delay of a Node timer. */
+export const MAX_TIMER_MS: number = 2 ** 31 - 1;
+
+/** Milliseconds that a timer can wait; 0: never. */
+export function isTimeout(value: unknown): value is number {
+  return isOffset(value) && value <= MAX_TIMER_MS;
+}
+
 /** Something with fields, which have checks of their own. */
 export function isRecord(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value);

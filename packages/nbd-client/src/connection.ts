@@ -1,19 +1,22 @@
 import type { Readable, Writable } from 'node:stream';
+import { bytesProblem, optionsProblem, plainView, rangeProblem, refuse } from './arguments.ts';
 import {
-  areNames,
-  bytesProblem,
-  isBoolean,
-  isSignal,
-  type OptionChecks,
-  optionsProblem,
-  plainView,
-  rangeProblem,
-  refuse,
-} from './arguments.ts';
+  type BlockStatusOptions,
+  CHANGE_OPTIONS,
+  type ChangeOptions,
+  COMMAND_OPTIONS,
+  type CommandOptions,
+  READ_OPTIONS,
+  type ReadOptions,
+  STATUS_OPTIONS,
+  type WriteZeroesOptions,
+  ZEROES_OPTIONS,
+} from './commands/command-options.ts';
 import type { Extent } from './commands/command.ts';
 import { type Destination, memoryFor, ReadCommand } from './commands/read-command.ts';
 import { type BlockStatus, StatusCommand } from './commands/status-command.ts';
-import { NbdCommandError, NbdUsageError } from './errors.ts';
+import { NbdCommandError, NbdTimeoutError, NbdUsageError } from './errors.ts';
+import { Deadline } from './deadline.ts';
 import { ExportFeatures } from './export-features.ts';
 import { eachExtent, extentBatches, notSelected, type ExtentsOptions } from './streams/extents.ts';
 import type { OpenedExport } from './handshake/open-export.ts';
@@ -34,45 +37,14 @@ import {
   cachePieces,
   cut,
   type ChangeLimits,
-  type ChangeOptions,
   flushPieces,
   trimPieces,
   writePieces,
-  type WriteZeroesOptions,
   writeZeroesPieces,
 } from './commands/changes.ts';
 
 /** A server need not be able to give more than this in one piece, which is what DF asks for. */
 const DF_ALWAYS_BYTES = 64 * 1024;
-
-const COMMAND_OPTIONS: OptionChecks = { signal: isSignal };
-const READ_OPTIONS: OptionChecks = { ...COMMAND_OPTIONS, df: isBoolean };
-const CHANGE_OPTIONS: OptionChecks = { ...COMMAND_OPTIONS, fua: isBoolean };
-const ZEROES_OPTIONS: OptionChecks = { ...CHANGE_OPTIONS, noHole: isBoolean, fastZero: isBoolean };
-const STATUS_OPTIONS: OptionChecks = { ...COMMAND_OPTIONS, reqOne: isBoolean, contexts: areNames };
-
-/** For every command. */
-export interface CommandOptions {
-  /** Rejects at once with the signal's reason; the late reply is dropped. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** For `read` and `readInto`. */
-export interface ReadOptions extends CommandOptions {
-  /**
-   * Sets NBD_CMD_FLAG_DF, where the server knows it: the reply is one chunk. For ranges known to hold data.
-   * QEMU answers a media error of such a READ with an error, of any other by dropping the connection.
-   */
-  readonly df?: boolean | undefined;
-}
-
-/** For `blockStatus`. */
-export interface BlockStatusOptions extends CommandOptions {
-  /** NBD_CMD_FLAG_REQ_ONE: one extent for each context. */
-  readonly reqOne?: boolean | undefined;
-  /** Some of the selected contexts. The server is asked for no more where it can filter. Default: all. */
-  readonly contexts?: readonly string[] | undefined;
-}
 
 /**
  * An NBD connection in the transmission phase.
@@ -131,7 +103,7 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
   async read(offset: number, length: number, options: ReadOptions = {}): Promise<Buffer> {
     refuse(optionsProblem('read', options, READ_OPTIONS) ?? rangeProblem(this, offset, length));
     const buffer = memoryFor(length);
-    await this.#read(offset, { buffer, direct: true }, options);
+    await this.#limited('read', options, (own) => this.#read(offset, { buffer, direct: true }, own));
     return buffer;
   }
 
@@ -145,7 +117,9 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
     const problem =
       bytesProblem('the buffer of readInto', buffer) ?? optionsProblem('readInto', options, READ_OPTIONS);
     if (problem !== undefined) return Promise.reject(problem);
-    return this.#read(offset, { buffer, direct: options.signal === undefined }, options);
+    return this.#limited('readInto', options, (own) =>
+      this.#read(offset, { buffer, direct: own.signal === undefined }, own),
+    );
   }
 
   /**
@@ -157,7 +131,9 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
     refuse(bytesProblem('what is to be written', bytes) ?? optionsProblem('write', options, CHANGE_OPTIONS));
     const view = plainView(bytes);
     refuse(rangeProblem(this, offset, view.length));
-    await this.#session.issueAll(writePieces(this.#changeLimits, offset, view, options), options.signal);
+    await this.#limited('write', options, (own) =>
+      this.#session.issueAll(writePieces(this.#changeLimits, offset, view, own), own.signal),
+    );
   }
 
   /** Makes a range read as zeroes. @throws as `read` */
@@ -172,19 +148,25 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
   /** Tells that a range is not needed any more; what it reads as then is undefined. @throws as `read` */
   async trim(offset: number, length: number, options: ChangeOptions = {}): Promise<void> {
     refuse(optionsProblem('trim', options, CHANGE_OPTIONS) ?? rangeProblem(this, offset, length));
-    await this.#session.issueAll(trimPieces(this.#changeLimits, offset, length, options), options.signal);
+    await this.#limited('trim', options, (own) =>
+      this.#session.issueAll(trimPieces(this.#changeLimits, offset, length, own), own.signal),
+    );
   }
 
   /** Tells that a range will be read soon. @throws as `read` */
   async cache(offset: number, length: number, options: CommandOptions = {}): Promise<void> {
     refuse(optionsProblem('cache', options, COMMAND_OPTIONS) ?? rangeProblem(this, offset, length));
-    await this.#session.issueAll(cachePieces(this.#changeLimits, offset, length), options.signal);
+    await this.#limited('cache', options, (own) =>
+      this.#session.issueAll(cachePieces(this.#changeLimits, offset, length), own.signal),
+    );
   }
 
   /** Puts every write that was fulfilled before onto stable storage. @throws as `read` */
   async flush(options: CommandOptions = {}): Promise<void> {
     refuse(optionsProblem('flush', options, COMMAND_OPTIONS));
-    await this.#session.issueAll(flushPieces(this.#changeLimits), options.signal);
+    await this.#limited('flush', options, (own) =>
+      this.#session.issueAll(flushPieces(this.#changeLimits), own.signal),
+    );
   }
 
   /**
@@ -205,7 +187,9 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
     const filter = isSubset && this.canFilterStatus;
     const asked = filter ? wanted : this.#contexts;
     const command = new StatusCommand(offset, length, flags, asked, filter);
-    const status = await this.#session.issue(command, options.signal);
+    const status = await this.#limited('blockStatus', options, (own) =>
+      this.#session.issue(command, own.signal),
+    );
     if (asked === wanted || !isSubset) return status;
     const names = new Set(wanted.values());
     return new Map([...status].filter(([name]) => names.has(name)));
@@ -267,6 +251,32 @@ export class NbdConnection extends ExportFeatures implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** Runs a command within its `timeoutMs`, if it has one: under a signal that stands for both limits. */
+  async #withDeadline<Options extends CommandOptions, T>(
+    what: string,
+    options: Options,
+    run: (own: Options) => Promise<T>,
+  ): Promise<T> {
+    const { timeoutMs = 0 } = options;
+    const deadline = new Deadline(options.signal);
+    deadline.set(timeoutMs, () => new NbdTimeoutError(`${what} was not answered within ${timeoutMs} ms`));
+    try {
+      return await run({ ...options, signal: deadline.signal });
+    } finally {
+      deadline.clear();
+    }
+  }
+
+  #limited<Options extends CommandOptions, T>(
+    what: string,
+    options: Options,
+    run: (own: Options) => Promise<T>,
+  ): Promise<T> {
+    return options.timeoutMs === undefined || options.timeoutMs === 0
+      ? run(options)
+      : this.#withDeadline(what, options, run);
   }
 
   #wantedContexts(names: readonly string[] | undefined): ReadonlyMap<number, string> {

@@ -48,26 +48,68 @@ export class NbdTlsError extends NbdError {
   readonly code = 'ERR_NBD_TLS';
 }
 
+/**
+ * Why the server did not do what the handshake asked for: it has no such export (`unknown-export`); takes nobody without
+ * TLS (`tls-required`); does not allow it (`denied`); does not know how (`unsupported`); is `shutting-down`; has `closed`
+ * the connection instead of an answer; or anything else (`refused`): then `reply` tells.
+ */
+export type NegotiationFailure =
+  'unknown-export' | 'tls-required' | 'denied' | 'unsupported' | 'shutting-down' | 'closed' | 'refused';
+
+/** What a refusal means, in the words of whoever asked: section "Option reply types". */
+const REFUSALS: ReadonlyMap<number | null, readonly [NegotiationFailure, string]> = new Map<
+  number | null,
+  readonly [NegotiationFailure, string]
+>([
+  [null, ['closed', 'the server closed the connection instead of an answer']],
+  [NBD_REP.ERR_UNKNOWN, ['unknown-export', 'the server has no such export']],
+  [
+    NBD_REP.ERR_TLS_REQD,
+    ['tls-required', 'the server takes nobody without TLS: use nbds, or the option tls'],
+  ],
+  [NBD_REP.ERR_POLICY, ['denied', 'the server does not allow it']],
+  [NBD_REP.ERR_UNSUP, ['unsupported', 'the server does not know how']],
+  [NBD_REP.ERR_PLATFORM, ['unsupported', 'the server was built without it']],
+  [NBD_REP.ERR_SHUTDOWN, ['shutting-down', 'the server is shutting down']],
+]);
+
 /** The server refused an option. The connection is closed. */
 export class NbdNegotiationError extends NbdError {
   static {
     this.prototype.name = 'NbdNegotiationError';
   }
   readonly code = 'ERR_NBD_NEGOTIATION';
+  /** What the refusal means. */
+  readonly reason: NegotiationFailure;
   /** The option refused, one of `NBD_OPT`. */
   readonly option: number;
-  /** The reply type, one of `NBD_REP`, or null where the server simply hung up. */
+  /** The reply type, one of `NBD_REP`, or null where there was none. */
   readonly reply: number | null;
   /** What the server said, control characters escaped. */
   readonly serverMessage: string;
 
-  constructor(option: number, reply: number | null, serverMessage: string, what: string) {
-    const answer = reply === null ? 'closed the connection' : nameOf(NBD_REP, 'NBD_REP_', reply);
+  /**
+   * @param what - was being done
+   * @param isUnasked - such a server has no such option: it was not even asked
+   */
+  constructor(fields: {
+    readonly option: number;
+    readonly reply: number | null;
+    readonly what: string;
+    readonly serverMessage?: string;
+    readonly isUnasked?: boolean;
+  }) {
+    const { option, reply, what, serverMessage = '', isUnasked = false } = fields;
+    const [reason, meaning] = isUnasked
+      ? (['unsupported', 'the server speaks no fixed newstyle negotiation, which that takes'] as const)
+      : (REFUSALS.get(reply) ?? ['refused', 'the server refuses']);
+    const token = reply === null ? '' : `: ${nameOf(NBD_REP, 'NBD_REP_', reply)}`;
     const said = serverMessage === '' ? '' : `: ${serverMessage}`;
-    super(`${what}: ${nameOf(NBD_OPT, 'NBD_OPT_', option)} answered with ${answer}${said}`);
+    super(`${what}: ${meaning} (${nameOf(NBD_OPT, 'NBD_OPT_', option)}${token})${said}`);
+    this.reason = reason;
     this.option = option;
     this.reply = reply;
-    this.serverMessage = serverMessage;
+    this.serverMessage = sanitize(serverMessage);
   }
 }
 
@@ -135,6 +177,17 @@ export class NbdProtocolError extends NbdError {
     super(`${message} (NBD protocol, section "${section}")`);
     this.section = section;
   }
+}
+
+/**
+ * No answer within the command's `timeoutMs`. The server may still carry it out: the protocol knows no cancel. The
+ * connection stays usable.
+ */
+export class NbdTimeoutError extends NbdError {
+  static {
+    this.prototype.name = 'NbdTimeoutError';
+  }
+  readonly code = 'ERR_NBD_TIMEOUT';
 }
 
 /** The connection ended while the command was waiting, or had ended before it was issued. */

@@ -5,23 +5,20 @@ export type { ConnectOptions, MetaContextOptions, PoolOptions, ReconnectOptions 
 export type { HandshakeOptions } from './handshake/handshake-options.ts';
 export type { ExportInfo, ExportListing } from './handshake/ask-server.ts';
 export { NbdPool } from './pool.ts';
-export {
-  type BlockStatusOptions,
-  type CommandOptions,
-  NbdConnection,
-  type ReadOptions,
-} from './connection.ts';
+export { NbdConnection } from './connection.ts';
 export type { ClosedMessage, CommandTrace, ConnectTrace } from './diagnostics.ts';
 export type { Address } from './transport/address.ts';
 export type { Endpoint } from './transport/endpoint.ts';
 export {
   type ConnectFailure,
+  type NegotiationFailure,
   NbdCommandError,
   NbdConnectError,
   NbdConnectionClosedError,
   NbdError,
   NbdNegotiationError,
   NbdProtocolError,
+  NbdTimeoutError,
   NbdTlsError,
   NbdUsageError,
   sanitize,
@@ -51,4 +48,10 @@ export type { PskOptions, TlsFiles, TlsOptions, X509Options } from './transport/
 export type { ReadStreamOptions } from './streams/read-stream.ts';
 export { parseNbdUri } from './transport/uri.ts';
 export type { RestoreChunk, RestoreStreamOptions, WriteStreamOptions } from './streams/write-streams.ts';
-export type { ChangeOptions, WriteZeroesOptions } from './commands/changes.ts';
+export type {
+  BlockStatusOptions,
+  ChangeOptions,
+  CommandOptions,
+  ReadOptions,
+  WriteZeroesOptions,
+} from './commands/command-options.ts';

@@ -1,7 +1,14 @@
 import type { Readable, Writable } from 'node:stream';
+import type {
+  BlockStatusOptions,
+  ChangeOptions,
+  CommandOptions,
+  ReadOptions,
+  WriteZeroesOptions,
+} from './commands/command-options.ts';
 import type { Extent } from './commands/command.ts';
 import type { BlockStatus } from './commands/status-command.ts';
-import type { BlockStatusOptions, CommandOptions, NbdConnection, ReadOptions } from './connection.ts';
+import type { NbdConnection } from './connection.ts';
 import { ExportFeatures } from './export-features.ts';
 import { eachExtent, extentBatches, type ExtentsOptions } from './streams/extents.ts';
 import { PoolMembers, type Reopening } from './pool-members.ts';
@@ -16,7 +23,6 @@ import {
   writeStream,
   type WriteStreamOptions,
 } from './streams/write-streams.ts';
-import type { ChangeOptions, WriteZeroesOptions } from './commands/changes.ts';
 
 /**
  * Several connections to one export as one: the same commands, each on the connection with the least under

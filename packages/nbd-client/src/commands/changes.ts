@@ -1,22 +1,8 @@
+import type { ChangeOptions, WriteZeroesOptions } from './command-options.ts';
 import type { Command } from './command.ts';
 import { PlainCommand } from './plain-command.ts';
 import { NbdUsageError } from '../errors.ts';
 import { NBD_CMD, NBD_CMD_FLAG, NBD_FLAG } from '../protocol/constants.ts';
-
-/** For the commands that change the export. */
-export interface ChangeOptions {
-  readonly signal?: AbortSignal | undefined;
-  /** NBD_CMD_FLAG_FUA: on stable storage when the promise is fulfilled. */
-  readonly fua?: boolean | undefined;
-}
-
-/** For `writeZeroes`. */
-export interface WriteZeroesOptions extends ChangeOptions {
-  /** NBD_CMD_FLAG_NO_HOLE: keeps the range allocated. */
-  readonly noHole?: boolean | undefined;
-  /** NBD_CMD_FLAG_FAST_ZERO: fails with ENOTSUP rather than be as slow as a write. */
-  readonly fastZero?: boolean | undefined;
-}
 
 /** What is known of an export when a change of it is asked for. */
 export interface ChangeLimits {

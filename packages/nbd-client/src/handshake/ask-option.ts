@@ -1,4 +1,4 @@
-import { NbdNegotiationError, NbdProtocolError, sanitize } from '../errors.ts';
+import { NbdNegotiationError, NbdProtocolError } from '../errors.ts';
 import type { HandshakeReader } from './handshake-reader.ts';
 import { encodeOption, OPTION_REPLY_HEADER_BYTES, parseOptionReplyHeader } from './option-messages.ts';
 import { isErrorReply, NBD_OPT, NBD_REP } from '../protocol/constants.ts';
@@ -74,8 +74,8 @@ async function isGranted(io: HandshakeIo, option: number): Promise<boolean> {
 
 /** The error for an option that was refused. */
 export function refusal(option: number, reply: FinalReply, what: string): NbdNegotiationError {
-  const text = reply.payload.toString('utf8', 0, MAX_STRING_BYTES);
-  return new NbdNegotiationError(option, reply.type, sanitize(text), what);
+  const serverMessage = reply.payload.toString('utf8', 0, MAX_STRING_BYTES);
+  return new NbdNegotiationError({ option, reply: reply.type, what, serverMessage });
 }
 
 /** Soft disconnect (NBD_OPT_ABORT): the server may answer or just hang up; one that does neither is left. */

@@ -90,12 +90,7 @@ export async function askForMetaContexts(
 async function beginAsking(io: HandshakeIo, tls: boolean, option: number): Promise<void> {
   const greeting = await greet(io, tls);
   if (greeting.kind !== 'fixed-newstyle')
-    throw new NbdNegotiationError(
-      option,
-      null,
-      '',
-      'asking a server that speaks no fixed newstyle negotiation',
-    );
+    throw new NbdNegotiationError({ option, reply: null, what: 'asking the server', isUnasked: true });
   if (tls) await startTls(io);
 }
 

@@ -1,4 +1,5 @@
 import { onAbort } from '../abort-listeners.ts';
+import { Deadline } from '../deadline.ts';
 import { traceConnect } from '../diagnostics.ts';
 import { dial } from '../transport/dial.ts';
 import { formatAddress } from '../transport/address.ts';
@@ -33,49 +34,18 @@ async function dialled<T>(endpoint: Endpoint, options: HandshakeOptions, speak: 
   const { connectTimeoutMs, handshakeTimeoutMs } = checkedTimeouts(options);
   const where = formatAddress(endpoint.address);
   const deadline = new Deadline(options.signal);
-  deadline.set(connectTimeoutMs, `no NBD handshake with ${where} within ${connectTimeoutMs} ms`);
+  const late = (ms: number) => () =>
+    new NbdConnectError('timeout', `no NBD handshake with ${where} within ${ms} ms`);
+  deadline.set(connectTimeoutMs, late(connectTimeoutMs));
   try {
     // A file may be a pipe or lie on a network.
     const tls = await beforeAbort(tlsOf(endpoint, options.allowLocalFiles ?? false), deadline.signal);
     const reader = new HandshakeReader();
     const transport = await dial(endpoint.address, reader, { tls, signal: deadline.signal });
-    deadline.set(handshakeTimeoutMs, `no NBD handshake with ${where} within ${handshakeTimeoutMs} ms`);
+    deadline.set(handshakeTimeoutMs, late(handshakeTimeoutMs));
     return await spoken({ transport, reader }, endpoint, tls !== undefined, deadline.signal, speak);
   } finally {
     deadline.clear();
-  }
-}
-
-/**
- * One signal for what the caller wants and what takes too long; the first one counts. Not `AbortSignal.any`: in
- * Node 20 each leaves something in a signal that lives for long.
- */
-class Deadline {
-  readonly #controller = new AbortController();
-  readonly #timers: NodeJS.Timeout[] = [];
-  readonly #unlisten: (() => void) | undefined;
-
-  constructor(signal: AbortSignal | undefined) {
-    if (signal === undefined) return;
-    this.#unlisten = onAbort(signal, () => {
-      this.#controller.abort(signal.reason);
-    });
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  set(timeoutMs: number, message: string): void {
-    const late = (): void => {
-      this.#controller.abort(new NbdConnectError('timeout', message));
-    };
-    this.#timers.push(setTimeout(late, timeoutMs));
-  }
-
-  clear(): void {
-    for (const timer of this.#timers) clearTimeout(timer);
-    this.#unlisten?.();
   }
 }
 

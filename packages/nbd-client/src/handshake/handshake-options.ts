@@ -1,4 +1,4 @@
-import { isBoolean, isNumber, isSignal, type OptionChecks, shown } from '../arguments.ts';
+import { MAX_TIMER_MS, isBoolean, isNumber, isSignal, type OptionChecks, shown } from '../arguments.ts';
 import { NbdUsageError } from '../errors.ts';
 
 /** For everything that dials. */
@@ -22,9 +22,6 @@ export const HANDSHAKE_OPTIONS: OptionChecks = {
 };
 
 const CONNECT_TIMEOUT_MS = 10_000;
-
-/** The longest delay of a Node timer. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** @throws NbdUsageError */
 export function checkedTimeouts(options: HandshakeOptions): {

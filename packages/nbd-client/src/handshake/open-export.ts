@@ -93,7 +93,11 @@ async function openByName(
   const bytes = await reader.read(EXPORT_NAME_REPLY_BYTES).catch((error: unknown) => {
     // An abort and a timeout are no answer of the server's.
     if (!(error instanceof NbdConnectError)) throw error;
-    throw new NbdNegotiationError(NBD_OPT.EXPORT_NAME, null, '', `opening ${exportLabel(request)}`);
+    throw new NbdNegotiationError({
+      option: NBD_OPT.EXPORT_NAME,
+      reply: null,
+      what: `opening ${exportLabel(request)}`,
+    });
   });
   if (!agreed.greeting.noZeroes) await reader.read(ZEROES_BYTES);
   return plainExport(request, agreed, readExportSize(bytes, 0), bytes.readUInt16BE(8));

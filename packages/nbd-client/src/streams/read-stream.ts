@@ -10,7 +10,7 @@ import {
   refuse,
 } from '../arguments.ts';
 import { destroyOnAbort } from './destroy-on-abort.ts';
-import type { ChangeOptions, WriteZeroesOptions } from '../commands/changes.ts';
+import type { ChangeOptions, WriteZeroesOptions } from '../commands/command-options.ts';
 
 /** For `createReadStream`. */
 export interface ReadStreamOptions {

@@ -1,7 +1,8 @@
 import { NbdConnectionClosedError, NbdProtocolError } from '../errors.ts';
 
 /**
- * What ended a connection: a call of `close` or of `destroy`; the `peer`, the server, which hung up; or an `error`.
+ * What ended a connection: a call of `close` or of `destroy`; the `peer`, the server, which hung up or said that it
+ * is shutting down; or an `error`.
  */
 export type CloseReason = 'close' | 'destroy' | 'peer' | 'error';
 
@@ -16,9 +17,9 @@ export interface CloseInfo {
   readonly error?: Error;
 }
 
-/** @param expected - whether the goodbye was said before */
-export function closeInfo(error: Error | undefined, expected: boolean): CloseInfo {
-  if (expected) return { reason: 'close' };
+/** @param expected - why the goodbye was said, if it was */
+export function closeInfo(error: Error | undefined, expected: 'close' | 'peer' | undefined): CloseInfo {
+  if (expected !== undefined) return { reason: expected };
   return error === undefined ? { reason: 'peer' } : { reason: 'error', error };
 }
 

@@ -211,7 +211,7 @@ describe('a READ is answered with', () => {
       (r) => error(r, 108),
       async (nbd) => {
         expect(await rejection(nbd.read(0, 512))).toMatchObject({ errnoName: 'ESHUTDOWN' });
-        expect(await nbd.closed).toEqual({ reason: 'close' });
+        expect(await nbd.closed).toEqual({ reason: 'peer' });
         expect(await rejection(nbd.read(0, 512))).toBeInstanceOf(NbdConnectionClosedError);
       },
     );

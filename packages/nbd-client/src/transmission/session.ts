@@ -39,7 +39,11 @@ const IDLE_LOOKS = 4;
 type State =
   | { readonly kind: 'open' }
   /** `leaving` once the goodbye is said, when nothing is under way any more. */
-  | { readonly kind: 'closing' | 'leaving'; readonly deadline: NodeJS.Timeout }
+  | {
+      readonly kind: 'closing' | 'leaving';
+      readonly deadline: NodeJS.Timeout;
+      readonly why: 'close' | 'peer';
+    }
   | { readonly kind: 'closed'; readonly info: CloseInfo };
 
 /** Of this process: numbers the connections for those who watch them. */
@@ -103,17 +107,22 @@ export class Session implements Receiver {
 
   /** Lets what is under way finish, says goodbye (NBD_CMD_DISC) and waits for the end, all within a bound. */
   async close(): Promise<CloseInfo> {
+    this.#leave('close');
+    return this.closed;
+  }
+
+  /** @param why - a call of `close`, or a server that is shutting down */
+  #leave(why: 'close' | 'peer'): void {
     if (this.#state.kind === 'open') {
       const deadline = setTimeout(() => {
         const error = new NbdConnectionClosedError('the server did not finish in time for close()', {
           sent: true,
         });
-        this.#endAs({ reason: 'close', error });
+        this.#endAs({ reason: why, error });
       }, this.#limits.closeTimeoutMs);
-      this.#state = { kind: 'closing', deadline };
+      this.#state = { kind: 'closing', deadline, why };
       this.#sayGoodbyeWhenIdle();
     }
-    return this.closed;
   }
 
   /** Ends the connection now; what is under way is rejected. */
@@ -144,7 +153,7 @@ export class Session implements Receiver {
     if (state.kind === 'closed') return;
     if (state.kind !== 'open') clearTimeout(state.deadline);
     clearTimeout(this.#idleTimer);
-    const info = this.#ending ?? closeInfo(error, state.kind === 'leaving');
+    const info = this.#ending ?? closeInfo(error, state.kind === 'leaving' ? state.why : undefined);
     this.#state = { kind: 'closed', info };
     this.#inFlight.failAll(closedError(info, true), closedError(info, false));
     this.#resolveClosed(info);
@@ -279,7 +288,7 @@ export class Session implements Receiver {
     }
     if (command.errno === NBD_ERROR.ESHUTDOWN) {
       this.#inFlight.failWaiting(new NbdConnectionClosedError('the NBD server is shutting down'));
-      void this.close();
+      this.#leave('peer');
     }
     if (this.#inFlight.size > 0) this.#scheduleSend();
     else this.#sayGoodbyeWhenIdle();
