@@ -44,7 +44,7 @@ const closedChannel = channel('nbd-ts-client:closed');
 
 /** Connects, and tells those who listen. */
 export function traceConnect<Result>(trace: ConnectTrace, run: () => Promise<Result>): Promise<Result> {
-  return hasSubscribers(connectChannel) ? connectChannel.tracePromise(run, { ...trace }) : run();
+  return hasSubscribers(connectChannel) ? traced(connectChannel, { ...trace }, run) : run();
 }
 
 /** Issues a command, and tells those who listen. */
@@ -62,7 +62,21 @@ export function traceCommand<T>(
       throw error;
     }
   };
-  return commandChannel.tracePromise(noting, trace);
+  return traced(commandChannel, trace, noting);
+}
+
+/** Node shows what a traced promise brings to those who listen: so it brings nothing. */
+async function traced<Trace extends object, Result>(
+  tracing: TracingChannel<unknown, Trace>,
+  trace: Trace,
+  run: () => Promise<Result>,
+): Promise<Result> {
+  let running!: Promise<Result>;
+  await tracing.tracePromise(async () => {
+    running = run();
+    await running;
+  }, trace);
+  return running;
 }
 
 /** Whether anybody listens to commands. Asked for each one. */
