@@ -37,8 +37,14 @@ export function closedError({ reason, error }: CloseInfo, sent: boolean): Error 
   });
 }
 
-/** What a request of several pieces fails with: if any of them was sent, the whole must not be taken for never sent. */
-export function wholeFailure(reason: unknown, sent: boolean): unknown {
-  if (!(reason instanceof NbdConnectionClosedError) || reason.sent || !sent) return reason;
-  return new NbdConnectionClosedError(reason.message, { cause: reason.cause, sent });
+/**
+ * What a request of several pieces fails with: if any of them was sent, the whole must not be taken for never sent.
+ *
+ * @param failures - at least one
+ */
+export function wholeFailure(failures: readonly unknown[], sent: boolean): unknown {
+  const reached = failures.find((failure) => !(failure instanceof NbdConnectionClosedError) || failure.sent);
+  if (reached !== undefined || !sent) return reached ?? failures[0];
+  const { message, cause } = failures[0] as NbdConnectionClosedError;
+  return new NbdConnectionClosedError(message, { cause, sent });
 }

@@ -187,7 +187,7 @@ export class Session implements Receiver {
     for (let first = left.next(); first.done !== true; first = left.next())
       if (lanes.push(work(first.value)) === this.#limits.maxRequests) break;
     await Promise.all(lanes);
-    if (failures.length > 0) throw wholeFailure(failures[0], sent);
+    if (failures.length > 0) throw wholeFailure(failures, sent);
   }
 
   #issue<T>(command: Command<T>, signal: AbortSignal | undefined): Promise<T> {
