@@ -23,8 +23,8 @@ function reasons(): string[] {
     const [, body = ''] = new RegExp(`type ${type} =([\\s\\S]*?);`).exec(source) ?? [];
     return [...body.matchAll(/'([\w-]+)'/g)].map(([, word = '']) => word);
   };
-  const classes = text.matchAll(/readonly code = '(\w+)';\s+readonly reason: (\w+);/g);
-  const declared = [...classes].map(([, code = '', type = '']) => [code, union(text, type)] as const);
+  const classes = text.matchAll(/extends ReasonedError<(\w+)> \{[^]*?readonly code = '(\w+)';/g);
+  const declared = [...classes].map(([, type = '', code = '']) => [code, union(text, type)] as const);
   const answers = read('disk-answers.ts');
   return [
     ...declared,

@@ -7,6 +7,17 @@ export abstract class BackupError extends Error {
   abstract readonly reason: string;
 }
 
+/** A class of errors with reasons of its own. */
+abstract class ReasonedError<Reason extends string> extends BackupError {
+  readonly reason: Reason;
+
+  /** @param reason - stable, as the message is not */
+  constructor(reason: Reason, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.reason = reason;
+  }
+}
+
 /** Why a call was refused before anything was done. */
 export type UsageReason =
   /** An option that is unknown, of the wrong type, out of range or at odds with another. */
@@ -15,34 +26,22 @@ export type UsageReason =
   | 'state';
 
 /** The caller's mistake, found before anything was done. */
-export class BackupUsageError extends BackupError {
+export class BackupUsageError extends ReasonedError<UsageReason> {
   static {
     this.prototype.name = 'BackupUsageError';
   }
   readonly code = 'ERR_BACKUP_USAGE';
-  readonly reason: UsageReason;
-
-  constructor(reason: UsageReason, message: string, options?: { readonly cause?: unknown }) {
-    super(message, options);
-    this.reason = reason;
-  }
 }
 
 /** What there is none of. */
 export type NotFoundReason = 'domain' | 'disk' | 'point' | 'checkpoint';
 
 /** Something that was named does not exist. */
-export class NotFoundError extends BackupError {
+export class NotFoundError extends ReasonedError<NotFoundReason> {
   static {
     this.prototype.name = 'NotFoundError';
   }
   readonly code = 'ERR_BACKUP_NOT_FOUND';
-  readonly reason: NotFoundReason;
-
-  constructor(reason: NotFoundReason, message: string, options?: { readonly cause?: unknown }) {
-    super(message, options);
-    this.reason = reason;
-  }
 }
 
 /** Why a backup cannot be taken as asked. */
@@ -60,17 +59,11 @@ export type PlanReason =
   | 'scratch';
 
 /** The backup cannot be taken as asked. Found before anything was started; nothing was changed. */
-export class BackupPlanError extends BackupError {
+export class BackupPlanError extends ReasonedError<PlanReason> {
   static {
     this.prototype.name = 'BackupPlanError';
   }
   readonly code = 'ERR_BACKUP_PLAN';
-  readonly reason: PlanReason;
-
-  constructor(reason: PlanReason, message: string, options?: { readonly cause?: unknown }) {
-    super(message, options);
-    this.reason = reason;
-  }
 }
 
 /** What the hypervisor's answer was. */
@@ -90,12 +83,11 @@ export type HypervisorReason =
   | 'failed';
 
 /** The hypervisor refused something, or was not there to be asked. */
-export class HypervisorError extends BackupError {
+export class HypervisorError extends ReasonedError<HypervisorReason> {
   static {
     this.prototype.name = 'HypervisorError';
   }
   readonly code = 'ERR_BACKUP_HYPERVISOR';
-  readonly reason: HypervisorReason;
   /** Target of the disk it is about, where the hypervisor says so. */
   readonly disk: string | undefined;
 
@@ -104,8 +96,7 @@ export class HypervisorError extends BackupError {
     message: string,
     fields: { readonly disk?: string | undefined; readonly cause?: unknown } = {},
   ) {
-    super(message, { cause: fields.cause });
-    this.reason = reason;
+    super(reason, message, { cause: fields.cause });
     this.disk = fields.disk;
   }
 }
@@ -139,12 +130,11 @@ export type JobReason =
   | 'failed';
 
 /** The job was started, or may have been, and failed. It was aborted and its checkpoint dropped. */
-export class BackupJobError extends BackupError {
+export class BackupJobError extends ReasonedError<JobReason> {
   static {
     this.prototype.name = 'BackupJobError';
   }
   readonly code = 'ERR_BACKUP_JOB';
-  readonly reason: JobReason;
   /** Where in its life it failed. */
   readonly phase: JobPhase;
   /** Target of the disk it failed on, such as `vda`. */
@@ -164,8 +154,7 @@ export class BackupJobError extends BackupError {
   ) {
     const { cleanupErrors = [] } = fields;
     const left = cleanupErrors.map((error) => `; cleaning up failed too: ${error.message}`).join('');
-    super(message + left, { cause: fields.cause });
-    this.reason = reason;
+    super(reason, message + left, { cause: fields.cause });
     this.phase = fields.phase;
     this.disk = fields.disk;
     this.cleanupErrors = cleanupErrors;
@@ -182,34 +171,22 @@ export type DamageReason =
   | 'format';
 
 /** Something stored is missing, damaged or not what it should be. */
-export class DamagedError extends BackupError {
+export class DamagedError extends ReasonedError<DamageReason> {
   static {
     this.prototype.name = 'DamagedError';
   }
   readonly code = 'ERR_BACKUP_DAMAGED';
-  readonly reason: DamageReason;
-
-  constructor(reason: DamageReason, message: string, options?: { readonly cause?: unknown }) {
-    super(message, options);
-    this.reason = reason;
-  }
 }
 
 /** Why the target of a copy or restore cannot be used. */
 export type SinkReason = 'exists' | 'denied' | 'full' | 'size' | 'failed';
 
 /** The target of a copy or restore cannot be created or written. */
-export class SinkError extends BackupError {
+export class SinkError extends ReasonedError<SinkReason> {
   static {
     this.prototype.name = 'SinkError';
   }
   readonly code = 'ERR_BACKUP_SINK';
-  readonly reason: SinkReason;
-
-  constructor(reason: SinkReason, message: string, options?: { readonly cause?: unknown }) {
-    super(message, options);
-    this.reason = reason;
-  }
 }
 
 /** Why a repository cannot be used. */
@@ -232,17 +209,11 @@ export type RepositoryReason =
   | 'storage';
 
 /** The repository cannot be opened, read or written, or somebody else is working on it. */
-export class RepositoryError extends BackupError {
+export class RepositoryError extends ReasonedError<RepositoryReason> {
   static {
     this.prototype.name = 'RepositoryError';
   }
   readonly code = 'ERR_BACKUP_REPOSITORY';
-  readonly reason: RepositoryReason;
-
-  constructor(reason: RepositoryReason, message: string, options?: { readonly cause?: unknown }) {
-    super(message, options);
-    this.reason = reason;
-  }
 }
 
 /** The message of anything that was thrown. */
