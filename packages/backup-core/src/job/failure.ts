@@ -10,6 +10,7 @@ import {
   type JobReason,
   messageOf,
 } from '../words/errors.ts';
+import { withSignals } from '../words/joined-signal.ts';
 import { isRunning } from './end.ts';
 
 /** What failed, and of which job. */
@@ -84,11 +85,12 @@ const POLL_MS = 50;
 
 async function isGone({ domain, socket, signal }: JobContext): Promise<boolean> {
   const deadline = AbortSignal.timeout(GONE_WITHIN_MS);
-  const either = signal === undefined ? deadline : AbortSignal.any([signal, deadline]);
   try {
-    while (await isRunning(domain, socket, { signal: either }))
-      await delay(POLL_MS, undefined, { signal: either });
-    return true;
+    return await withSignals([signal, deadline], async (either) => {
+      while (await isRunning(domain, socket, { signal: either }))
+        await delay(POLL_MS, undefined, { signal: either });
+      return true;
+    });
   } catch (error) {
     // Otherwise it is still there, or there is nobody to be asked: what is known stays what it was.
     return error instanceof HypervisorError && error.reason === 'no-domain';

@@ -11,7 +11,7 @@ import type { PackWriter } from '../repository/packs/pack-writer.ts';
 import type { Point } from '../repository/point.ts';
 import { listPoints, type ListedPoint, type PointListing, sealPoint } from '../repository/points.ts';
 import { messageOf } from '../words/errors.ts';
-import { followSignal, withSignals } from '../words/joined-signal.ts';
+import { followSignals, withSignals } from '../words/joined-signal.ts';
 import { jobName } from '../words/names.ts';
 import type { DiskName } from '../words/peer-names.ts';
 import type { OnProgress } from '../words/progress.ts';
@@ -158,7 +158,7 @@ function agedDisks(
 
 async function runBackup(run: Run): Promise<BackupResult> {
   // What is stored is not given up any more: from then on an abort does not reach the job.
-  const { signal, release } = followSignal(run.signal);
+  const { signal, release } = followSignals(run.signal);
   try {
     return await backUp({ ...run, signal }, { stored: release, abort: run.signal });
   } finally {
