@@ -1,11 +1,9 @@
 import type { Sink } from '../ports/sink.ts';
+import { BLOCK_SIZE } from '../repository/format.ts';
 import type { DiskReader } from '../repository/tree/disk-reader.ts';
 import { type CopySource, copyRanges } from '../transfer/copy.ts';
 import { BackupError, DamagedError, type DamageReason, RepositoryError } from '../words/errors.ts';
 import { copyOptionsFor, inPieces, intoSink, type RestoreOptions } from './restore-disk.ts';
-
-/** Damage is found, and left out, by so many bytes. */
-const BLOCK_BYTES = 64 * 1024;
 
 /** What of a disk is lost. */
 export interface BadRange {
@@ -76,8 +74,8 @@ async function readGood(
     await reader.readInto(buffer, offset);
   } catch (error) {
     if (!isLoss(error)) throw error;
-    for (let at = 0; at < buffer.length; at += BLOCK_BYTES) {
-      const block = buffer.subarray(at, at + BLOCK_BYTES);
+    for (let at = 0; at < buffer.length; at += BLOCK_SIZE) {
+      const block = buffer.subarray(at, at + BLOCK_SIZE);
       try {
         await reader.readInto(block, offset + at);
       } catch (reason) {

@@ -7,8 +7,10 @@ export const KIND = { block: 0, page: 1 } as const;
 /** How the bytes of an entry are packed, before they are encrypted. */
 export const PACKING = { none: 0, deflate: 1, zstd: 2 } as const;
 
-/** The longest that a block can be as stored: encryption adds a nonce and a tag. */
-export const MAX_STORED_BLOCK_BYTES: number = BLOCK_SIZE + 28;
+/** What encryption adds to a block or page: a nonce and a tag. */
+export const SEAL_BYTES = 28;
+/** The longest that a block can be as stored. */
+export const MAX_STORED_BLOCK_BYTES: number = BLOCK_SIZE + SEAL_BYTES;
 
 /** A numbered piece of a pack. */
 export interface PackEntry {

@@ -3,7 +3,7 @@ import type { SinkRange } from '../../ports/sink.ts';
 import type { ByteRange } from '../../transfer/layout.ts';
 import { BackupUsageError, DamagedError } from '../../words/errors.ts';
 import { BLOCK_SIZE, blocksOf, HASH_BYTES } from '../format.ts';
-import { KIND, PACKING } from '../packs/pack-format.ts';
+import { KIND, MAX_STORED_BLOCK_BYTES, PACKING } from '../packs/pack-format.ts';
 import { type PlacedEntry, withNextGeneration } from '../packs/pack-reader.ts';
 import type { BaseTree } from './builder.ts';
 import { BLOCK_STATE } from '../workers/block-work.ts';
@@ -15,8 +15,6 @@ const BASE_ALLOCATION = 'base:allocation';
 const STATE_HOLE_ZERO = 3;
 /** The most that is read at once. */
 const PIECE_BYTES: number = 2 * 1024 * 1024;
-/** The longest that a block can be as stored. */
-const MAX_STORED_BYTES: number = BLOCK_SIZE + 28;
 const MAX_SPARE_BUFFERS = 4;
 /** What one status request answers at most. */
 const MAX_STATUS_EXTENTS = 4096;
@@ -275,7 +273,7 @@ export class DiskReader implements BlockSource {
       const entry = await this.#store.packs.locate(reference.pack, reference.number, signal);
       if (entry.kind !== KIND.block || Buffer.compare(entry.hash, reference.hash) !== 0)
         throw this.#damaged(block, entry, 'it is another one');
-      if (entry.length === 0 || entry.length > MAX_STORED_BYTES)
+      if (entry.length === 0 || entry.length > MAX_STORED_BLOCK_BYTES)
         throw this.#damaged(block, entry, `it cannot have ${entry.length} bytes`);
       wanted.push({ entry, block, to });
     }

@@ -1,7 +1,7 @@
 import type { BatchSink, SinkBatch, SinkRange } from '../../ports/sink.ts';
 import { BackupUsageError } from '../../words/errors.ts';
 import { BLOCK_SIZE, blocksOf, HASH_BYTES } from '../format.ts';
-import { KIND, PACKING } from '../packs/pack-format.ts';
+import { KIND, PACKING, SEAL_BYTES } from '../packs/pack-format.ts';
 import type { PackPiece, PackWriter } from '../packs/pack-writer.ts';
 import { BLOCK_STATE, type HashResult } from '../workers/block-work.ts';
 import { type BaseTree, TreeBuilder } from './builder.ts';
@@ -46,8 +46,6 @@ export interface WrittenDisk {
 
 /** So many batches may be done before one that is not. */
 const MAX_AHEAD = 64;
-/** What encryption adds to a block. */
-const SEAL_BYTES = 28;
 
 type Step =
   | { readonly first: number; readonly blocks: readonly (Reference | 'zero' | 'same')[] }

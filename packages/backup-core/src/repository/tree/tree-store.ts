@@ -1,7 +1,7 @@
 import type { Storage } from '../../ports/storage.ts';
 import { DamagedError } from '../../words/errors.ts';
 import { BoundedCache } from '../bounded-cache.ts';
-import { KIND, PACKING } from '../packs/pack-format.ts';
+import { KIND, PACKING, SEAL_BYTES } from '../packs/pack-format.ts';
 import { PackReader, withNextGeneration } from '../packs/pack-reader.ts';
 import { PackWriter, type PackWriterOptions } from '../packs/pack-writer.ts';
 import type { OpenRepositoryFile } from '../repository-file.ts';
@@ -11,8 +11,6 @@ import { MAX_PAGE_BYTES, Page, type Reference } from './page.ts';
 
 /** Bytes of pages kept in memory. */
 const PAGE_CACHE_BYTES: number = 4 * 1024 * 1024;
-/** What encryption adds to a page or block: a nonce and a tag. */
-const SEAL_BYTES = 28;
 /** Two threads hash faster than a disk or a near server reads. */
 const DEFAULT_WORKERS = 2;
 
