@@ -9,6 +9,9 @@ const servers = requireServers('libvirtd', 'qemu-system-x86_64', 'virsh');
 const DOMAIN = `<domain type='qemu'><name>t</name><memory unit='MiB'>32</memory>
 <os><type arch='x86_64' machine='q35'>hvm</type></os></domain>`;
 
+/** Whether `path` lies in a temporary folder of the harness: other files run beside this one. */
+const ofAnotherTest = (path: string): boolean => path.startsWith('/dev/shm/lvt-');
+
 /** Names below the shared folders a session daemon could be tempted to use. */
 function sharedFiles(): string[] {
   const folders = [
@@ -23,6 +26,7 @@ function sharedFiles(): string[] {
   return [...folders, ...ofHome.map((name) => join(homedir(), name))]
     .filter((folder) => existsSync(folder))
     .flatMap((folder) => readdirSync(folder, { recursive: true }).map((name) => `${folder}/${String(name)}`))
+    .filter((path) => !ofAnotherTest(path))
     .sort();
 }
 
