@@ -1,7 +1,8 @@
 import { basename } from 'node:path';
 import type { JobRecord } from '../job/job-record.ts';
+import type { Storage } from '../ports/storage.ts';
 import type { OpenRepository } from '../repository/open-repository.ts';
-import { storageFailure } from '../repository/storage-errors.ts';
+import { isMissing, storageFailure } from '../repository/storage-errors.ts';
 import { isJobName } from '../words/names.ts';
 import { domainUuid } from '../words/peer-names.ts';
 
@@ -65,8 +66,8 @@ export async function notedJobs(
     const names: string[] = [];
     for await (const { name } of store.storage.list(JOBS, { signal })) names.push(name);
     for (const object of names) {
-      const bytes = Buffer.from(await store.storage.get(object, { signal }));
-      const plain = store.keys === undefined ? bytes : store.keys.openManifest(bytes, object);
+      const bytes = await readNote(store.storage, object, signal);
+      const plain = bytes && (store.keys === undefined ? bytes : store.keys.openManifest(bytes, object));
       const note = plain && parseNote(plain, object.slice(JOBS.length), id);
       if (note?.uuid === uuid) notes.push(note);
     }
@@ -74,6 +75,20 @@ export async function notedJobs(
     throw storageFailure('read the notes of jobs', error, signal);
   }
   return notes;
+}
+
+/** @returns undefined: a backup of another domain has ended since the notes were listed */
+async function readNote(
+  storage: Storage,
+  object: string,
+  signal: AbortSignal | undefined,
+): Promise<Buffer | undefined> {
+  try {
+    return Buffer.from(await storage.get(object, { signal }));
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
 }
 
 /** Whoever could write into the repository wrote it: nothing of it leads to what does not bear the job's name. */

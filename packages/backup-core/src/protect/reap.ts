@@ -37,12 +37,14 @@ export async function reapDomain(
   // Nothing of this repository has ever been on the domain: looking for bitmaps would mark it as tainted.
   if (notes.length === 0 && superseded.size === 0) return [];
   for (const note of notes) await endDeadJob(domain, files, note, signal);
-  const remarks = await tidyTracking(repository, domain, {
+  const { remarks, isLeft } = await tidyTracking(repository, domain, {
     needed,
     isSuperseded: (name) => superseded.has(name) || notes.some(({ checkpoint }) => checkpoint === name),
     signal,
   });
-  for (const { name } of notes) {
+  for (const { name, checkpoint } of notes) {
+    // Of a backup that stored no point nothing else knows the checkpoint: the next run tries again.
+    if (checkpoint !== null && isLeft(checkpoint)) continue;
     await forgetJob(repository, name);
     remarks.push({ reason: 'leftovers', message: `what the interrupted backup ${name} left was removed` });
   }
@@ -75,22 +77,31 @@ async function tidyTracking(
     readonly isSuperseded: (name: string) => boolean;
     readonly signal: AbortSignal;
   },
-): Promise<Remark[]> {
+): Promise<{
+  readonly remarks: Remark[];
+  /** Whether a checkpoint may be there still, though it should have gone. */
+  readonly isLeft: (checkpoint: string) => boolean;
+}> {
   const { needed, isSuperseded, signal } = options;
   const remarks: Remark[] = [];
-  const attempt = async (what: string, work: () => Promise<void>): Promise<void> => {
+  const attempt = async (what: string, work: () => Promise<void>): Promise<boolean> => {
     try {
       await work();
+      return true;
     } catch (error) {
       signal.throwIfAborted();
       // The backup can be taken all the same.
       remarks.push({ reason: 'leftovers', message: `cannot ${what}: ${messageOf(error)}`, cause: error });
+      return false;
     }
   };
-  await attempt('look for what earlier backups left', async () => {
+  const left = new Set<string>();
+  const hasLooked = await attempt('look for what earlier backups left', async () => {
     const state = await readTracking(domain, { signal });
-    for (const step of planCleanup(state, needed, isSuperseded, (name) => isJobName(name, id)))
-      await attempt(describeStep(step), () => cleanUp(domain, step, { signal }));
+    for (const step of planCleanup(state, needed, isSuperseded, (name) => isJobName(name, id))) {
+      const isDone = await attempt(describeStep(step), () => cleanUp(domain, step, { signal }));
+      if (!isDone && step.type === 'delete-checkpoint') left.add(step.name);
+    }
   });
-  return remarks;
+  return { remarks, isLeft: (checkpoint) => !hasLooked || left.has(checkpoint) };
 }

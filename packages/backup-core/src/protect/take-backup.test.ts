@@ -130,6 +130,41 @@ describe('what a crash left', () => {
     expect([...storage.objects.keys()].filter((name) => name.startsWith('jobs/'))).toEqual([]);
   });
 
+  it.each([
+    ['cannot be looked for', 'checkpointNames'],
+    ['cannot be removed', 'deleteCheckpoint'],
+  ] as const)('and %s at first, goes with a later one', async (_, call) => {
+    await using repository = await open();
+    await repository.backup(domain);
+    const left = await crash();
+    let isFirst = true;
+    const failing = watched(domain, ({ name }) => {
+      if (name !== call || !isFirst) return;
+      isFirst = false;
+      throw new HypervisorError('failed', 'not now');
+    });
+    const { remarks } = await repository.backup(failing);
+    expect(remarks).toMatchObject([
+      { reason: 'leftovers', message: expect.stringContaining('not now') as string },
+    ]);
+    expect(domain.checkpoints.has(left)).toBe(true);
+    const { point } = await repository.backup(domain);
+    expect([...domain.checkpoints.keys()]).toEqual([nameOf(point)]);
+    expect([...storage.objects.keys()].filter((name) => name.startsWith('jobs/'))).toEqual([]);
+  });
+
+  it('is no matter where a backup of another domain has tidied up since it was looked for', async () => {
+    await using repository = await open();
+    const name = `tsbackup-${repository.id}-01ARZ3NDEKTSV4RRFFQ69G5FAV`;
+    await storage.put(`jobs/${name}`, Buffer.from('{}'));
+    const get = storage.get.bind(storage);
+    storage.get = (object) => {
+      if (object.startsWith('jobs/')) storage.objects.delete(object);
+      return get(object);
+    };
+    expect((await repository.backup(domain)).remarks).toEqual([]);
+  });
+
   it("but never somebody else's job, checkpoint or bitmap", async () => {
     await using repository = await open();
     domain.addCheckpoint('theirs', 'vda');
