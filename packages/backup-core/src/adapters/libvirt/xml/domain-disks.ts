@@ -65,13 +65,37 @@ function named(source: XmlElement, ...attributes: readonly string[]): string {
   return attributes.flatMap((name) => attribute(source, name) ?? []).join('/');
 }
 
+/** Of a `<source>`: what its description has already, or says how the image is reached and not which it is. */
+const NO_PLACE = ['protocol', 'name', 'pool', 'volume', 'index', 'startupPolicy', 'tls', 'tlsHostname'];
+
+/**
+ * Tells an image that is no file from all others: a description alone may be that of several, such as exports of one
+ * name on two hosts.
+ */
+function placeOf(element: XmlElement, description: string): string {
+  const source = child(element, 'source') ?? {};
+  const parts = ['host', 'address', 'snapshot', 'config'].flatMap((name) =>
+    children(source, name).map((part) => [name, ...attributesOf(part)].join(' ')),
+  );
+  const place = [...attributesOf(source, NO_PLACE), ...parts];
+  return place.length === 0 ? description : `${description} (${place.join(', ')})`;
+}
+
+function attributesOf(element: XmlElement, except: readonly string[] = []): readonly string[] {
+  const names = Object.keys(element).flatMap((key) => (key.startsWith('@') ? key.slice(1) : []));
+  return names
+    .filter((name) => !except.includes(name))
+    .sort()
+    .map((name) => `${name}=${attribute(element, name) ?? ''}`);
+}
+
 /** The `<backingStore>` elements lie in each other; one that is empty is the end. */
 function parseChain(disk: XmlElement): readonly string[] {
   const chain: string[] = [];
   for (let element: XmlElement | undefined = disk; element !== undefined;) {
     const source = parseSource(element);
     if (source.type === 'none') break;
-    chain.push('path' in source ? source.path : source.description);
+    chain.push('path' in source ? source.path : placeOf(element, source.description));
     if (chain.length > MAX_CHAIN) throw new Error(`the images of a disk are more than ${MAX_CHAIN}`);
     element = child(element, 'backingStore');
   }

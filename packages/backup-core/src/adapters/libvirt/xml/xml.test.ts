@@ -41,6 +41,40 @@ describe('parseDomainDisks', () => {
     ]);
   });
 
+  it.each([
+    [
+      'hosts',
+      `<source protocol='nbd' name='x'><host name='one' port='10809'/></source>`,
+      `name='one'`,
+      `name='two'`,
+    ],
+    [
+      'sockets',
+      `<source protocol='nbd' tls='no'><host transport='unix' socket='/s/a'/></source>`,
+      '/s/a',
+      '/s/b',
+    ],
+    [
+      'devices',
+      `<source namespace='1'><address domain='0' bus='1' slot='0'/></source>`,
+      `bus='1'`,
+      `bus='2'`,
+    ],
+  ])('tells images from each other that differ in their %s alone', (_, source, one, other) => {
+    const chainOf = (text: string): readonly string[] | undefined =>
+      parseDomainDisks(
+        `<domain><devices><disk type='${text.includes('nbd') ? 'network' : 'nvme'}'>${text}<target dev='vda'/></disk></devices></domain>`,
+      )[0]?.chain;
+    expect(chainOf(source)).not.toEqual(chainOf(source.replace(one, other)));
+    // What a running domain has besides.
+    expect(chainOf(source)).toEqual(chainOf(source.replace('<source', `<source index='1'`)));
+  });
+
+  it('takes paths as they are', () => {
+    const xml = `<domain><devices><disk><source file='/a  b '/><target dev='vda'/></disk></devices></domain>`;
+    expect(parseDomainDisks(xml)).toMatchObject([{ chain: ['/a  b '] }]);
+  });
+
   it('reads a domain without disks, and refuses what is not a domain', () => {
     expect(parseDomainDisks('<domain><devices/></domain>')).toEqual([]);
     expect(() => parseDomainDisks('<network/>')).toThrow(/root/);

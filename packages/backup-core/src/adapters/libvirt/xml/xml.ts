@@ -10,6 +10,8 @@ const parser = new XMLParser({
   attributeNamePrefix: '@',
   parseTagValue: false,
   parseAttributeValue: false,
+  // A path may end in a space.
+  trimValues: false,
   alwaysCreateTextNode: true,
   ignoreDeclaration: true,
   ignorePiTags: true,
