@@ -68,7 +68,8 @@ export function trustBitmap(evidence: Evidence): Trust {
   return {
     reading: { mode: 'incremental', checkpoint: earlier.checkpoint },
     doubtful: beyondSmallest(disk, earlier),
-    cluster: clusterOf(inChain),
+    // What cannot be seen is taken for the worst.
+    cluster: inChain.length === 0 ? LARGEST_CLUSTER : clusterOf(inChain),
     // Growing an image over one that backs it writes zeroes into the rest of its last cluster, past the bitmap.
     lastCleanCluster: disk.chain.length > 1 || wasBacked(earlier) ? LARGEST_CLUSTER : undefined,
     dirtyBytes,
