@@ -1,6 +1,5 @@
 import type { LayoutRange } from './layout.ts';
 import type { BlockSource } from '../ports/block-source.ts';
-import { checkWindow } from './window.ts';
 
 /** A piece of a disk. The bytes belong to whoever receives them. */
 export type Chunk =
@@ -29,7 +28,6 @@ export async function* readChunks(
   options: ChunkOptions = {},
 ): AsyncGenerator<Chunk, void, undefined> {
   const { requestBytes = DEFAULT_REQUEST_BYTES, inFlight = DEFAULT_IN_FLIGHT, signal } = options;
-  checkWindow({ requestBytes, inFlight });
   const read = { df: true, ...(signal === undefined ? {} : { signal }) };
   const window: Promise<Chunk>[] = [];
   try {

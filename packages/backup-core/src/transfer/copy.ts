@@ -1,6 +1,8 @@
 import type { BlockSource } from '../ports/block-source.ts';
 import type { BatchSink, Sink, SinkRange } from '../ports/sink.ts';
-import { checkWindow, type Window } from './window.ts';
+import { checkOptions, someFunction } from '../words/check-options.ts';
+import { BackupUsageError } from '../words/errors.ts';
+import { type Window, WINDOW_OPTIONS } from './window.ts';
 
 /** For `copyRanges`. */
 export interface CopyOptions {
@@ -50,7 +52,7 @@ interface Lane {
  * Copies ranges from sources that show the same disk into a sink, in no particular order. Neither finishes nor
  * discards the sink.
  *
- * @throws RangeError for options that make no sense, what a source or the sink fails with, or the signal's reason
+ * @throws BackupUsageError, what a source or the sink fails with, or the signal's reason
  */
 export async function copyRanges(
   sources: readonly CopySource[],
@@ -58,9 +60,9 @@ export async function copyRanges(
   sink: Sink | BatchSink,
   options: CopyOptions = {},
 ): Promise<CopyProgress> {
+  checkOptions('copyRanges', options, { ...WINDOW_OPTIONS, onProgress: someFunction });
   const { requestBytes = DEFAULT_REQUEST_BYTES, inFlight = DEFAULT_IN_FLIGHT, signal, onProgress } = options;
-  checkWindow({ requestBytes, inFlight });
-  if (sources.length === 0) throw new RangeError('there is no source to copy from');
+  if (sources.length === 0) throw new BackupUsageError('option', 'there is no source to copy from');
   // An abort does not wait for what is under way.
   const abort = (): void => {
     for (const source of sources) source.destroy(signal?.reason as Error);

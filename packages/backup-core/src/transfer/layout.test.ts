@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { BlockSource, StatusExtent } from '../ports/block-source.ts';
+import { BackupUsageError } from '../words/errors.ts';
 import { BASE_ALLOCATION, type ByteRange, layout, type LayoutOptions, type LayoutRange } from './layout.ts';
 
 const BITMAP = 'qemu:dirty-bitmap:b';
@@ -137,11 +138,55 @@ describe('layout of an incremental', () => {
     await expect(collect(layout(silent, { dirtyBitmap: BITMAP }))).rejects.toThrow(/no status for/);
   });
 
-  it('refuses blocks of no size', async () => {
-    for (const alignment of [0, -1, 1.5, NaN])
-      await expect(collect(layout(source({ [BASE_ALLOCATION]: [0] }), { alignment }))).rejects.toThrow(
-        /no positive integer/,
-      );
+  it.each([
+    [
+      'a hole',
+      [
+        [0, 1],
+        [2, 2],
+      ],
+    ],
+    ['its beginning', [[1, 3]]],
+    [
+      'a range of no length',
+      [
+        [0, 1],
+        [1, 0],
+        [1, 3],
+      ],
+    ],
+  ] as const)('is an error where an answer leaves out %s', async (_, extents) => {
+    const whole = source({ [BASE_ALLOCATION]: [0, 0, 0, 0], [BITMAP]: [0, 0, 0, 0] }, [4, 4]);
+    const answer = async (context: string, offset: number): Promise<Map<string, readonly StatusExtent[]>> => {
+      const reply = new Map(await whole.blockStatus(offset, 4 * UNIT));
+      const part = extents.map(([first, count]) => ({ ...units(first, count), flags: 0 }));
+      return reply.set(context, part);
+    };
+    for (const context of [BASE_ALLOCATION, BITMAP]) {
+      const broken = { ...whole, blockStatus: (offset: number) => answer(context, offset) };
+      await expect(collect(layout(broken, { dirtyBitmap: BITMAP }))).rejects.toMatchObject({
+        code: 'ERR_BACKUP_SOURCE',
+        reason: 'failed',
+      });
+    }
+  });
+
+  it.each([
+    ...[0, -1, 1.5, NaN].map((alignment) => ({ alignment })),
+    { cluster: 0 },
+    { audit: 'vda' },
+    { audit: [1] },
+    { audit: [units(2, 1), units(0, 1)] },
+    { doubtful: [null] },
+    { doubtful: [{ offset: 0 }] },
+    { doubtful: [{ offset: -1, length: 1 }] },
+    { lastCleanCluster: NaN },
+    { dirtybitmap: BITMAP },
+  ])('refuses %j', async (options) => {
+    const wrong = { dirtyBitmap: BITMAP, ...(options as object) };
+    await expect(collect(layout(source({ [BASE_ALLOCATION]: [0] }), wrong))).rejects.toThrow(
+      BackupUsageError,
+    );
   });
 });
 

@@ -1,5 +1,13 @@
 import type { BlockSource } from '../ports/block-source.ts';
 import {
+  abortSignal,
+  checkOptions,
+  type OptionChecks,
+  positiveInteger,
+  rangesInOrder,
+  someText,
+} from '../words/check-options.ts';
+import {
   AUDITED,
   DIRTY,
   DOUBTFUL,
@@ -54,6 +62,16 @@ export interface LayoutOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+const LAYOUT_OPTIONS: OptionChecks<LayoutOptions> = {
+  dirtyBitmap: someText,
+  doubtful: rangesInOrder,
+  cluster: positiveInteger,
+  lastCleanCluster: positiveInteger,
+  audit: rangesInOrder,
+  alignment: positiveInteger,
+  signal: abortSignal,
+};
+
 /**
  * What has to be stored of a disk, in order: of a full backup everything, as data or zeroes; of an incremental
  * the dirty data, what is doubtful, and whatever reads as zeroes, dirty or not. Left out, deleted data would
@@ -62,16 +80,15 @@ export interface LayoutOptions {
  * One pass, because base:allocation changes while a job runs. Only ZERO promises zeroes; a hole without it is
  * data. Neighbours of one type are joined; memory holds one status reply.
  *
- * @throws RangeError for an alignment that is no positive integer, what the source fails with, or the signal's
+ * @throws BackupUsageError, what the source fails with, SourceError if its answers leave something out, or the signal's
  * reason
  */
 export async function* layout(
   source: BlockSource,
   options: LayoutOptions = {},
 ): AsyncGenerator<LayoutRange, void, undefined> {
+  checkOptions('layout', options, LAYOUT_OPTIONS);
   const { dirtyBitmap, cluster, alignment = 1, audit = [], signal } = options;
-  if (!Number.isSafeInteger(alignment) || alignment < 1)
-    throw new RangeError(`the alignment ${alignment} is no positive integer`);
   const doubtful = dirtyBitmap === undefined ? [] : await doubtsOf(source, options);
   const blocks = new Blocks(alignment, dirtyBitmap === undefined);
   const walk = { dirtyBitmap, cluster, from: 0, to: source.exportSize, signal };

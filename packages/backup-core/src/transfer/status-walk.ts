@@ -1,4 +1,4 @@
-import type { BlockSource, StatusExtent } from '../ports/block-source.ts';
+import { type BlockSource, SourceError, type StatusExtent } from '../ports/block-source.ts';
 
 /** The context that tells zeroes from data. */
 export const BASE_ALLOCATION = 'base:allocation';
@@ -48,10 +48,9 @@ export async function* walkStatus(
   for (let offset = from; offset < to;) {
     const length = Math.min(WINDOW_BYTES, to - offset);
     const status = await source.blockStatus(offset, length, signal === undefined ? {} : { signal });
-    const allocation = extentsOf(status, BASE_ALLOCATION);
-    const dirty = dirtyBitmap === undefined ? undefined : extentsOf(status, dirtyBitmap);
+    const allocation = extentsOf(status, BASE_ALLOCATION, offset);
+    const dirty = dirtyBitmap === undefined ? undefined : extentsOf(status, dirtyBitmap, offset);
     const end = Math.min(endOf(allocation), dirty === undefined ? Infinity : endOf(dirty), to);
-    if (end <= offset) throw new Error(`no status for offset ${offset}`);
     const pieces = merge(allocation, dirty, end);
     yield clusters === undefined ? pieces : clusters.take(pieces);
     offset = end;
@@ -100,7 +99,7 @@ export function* mark(
   }
 }
 
-/** Both lists start at the same offset. */
+/** Both lists start at the same offset and leave nothing out. */
 function* merge(
   allocation: readonly StatusExtent[],
   dirty: readonly StatusExtent[] | undefined,
@@ -160,13 +159,21 @@ class Clusters {
   }
 }
 
+/** @throws SourceError where anything is left out: that would not be stored, and nobody would know */
 function extentsOf(
   status: ReadonlyMap<string, readonly StatusExtent[]>,
   context: string,
+  from: number,
 ): readonly StatusExtent[] {
-  const extents = status.get(context);
+  const extents = status.get(context) ?? [];
+  let next = from;
+  for (const { offset, length } of extents) {
+    if (offset !== next || !(length > 0)) break;
+    next += length;
+  }
   // No extents is not "nothing changed".
-  if (extents === undefined || extents.length === 0) throw new Error(`no status for ${context}`);
+  if (next === from || next !== endOf(extents))
+    throw new SourceError('failed', `no status for ${context} at ${next}`);
   return extents;
 }
 

@@ -1,3 +1,5 @@
+import { abortSignal, type OptionCheck, positiveInteger } from '../words/check-options.ts';
+
 /** How much of a disk is read ahead. */
 export interface Window {
   /** Bytes asked for at once. */
@@ -6,9 +8,9 @@ export interface Window {
   readonly inFlight: number;
 }
 
-/** @throws RangeError for what would read nothing, or never end */
-export function checkWindow(window: Window): void {
-  for (const [name, value] of Object.entries(window) as [string, number][])
-    if (!Number.isSafeInteger(value) || value < 1)
-      throw new RangeError(`${name} is ${value}, not a whole number from 1 on`);
-}
+/** The checks of the options of whatever reads ahead: anything else would read nothing, or never end. */
+export const WINDOW_OPTIONS: Readonly<Record<'requestBytes' | 'inFlight' | 'signal', OptionCheck>> = {
+  requestBytes: positiveInteger,
+  inFlight: positiveInteger,
+  signal: abortSignal,
+};

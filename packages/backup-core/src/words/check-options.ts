@@ -98,6 +98,24 @@ export const positiveInteger: OptionCheck = {
   accepts: (value) => isWhole(value, 1),
 };
 
+/** Parts of a disk, in bytes. */
+export const rangesInOrder: OptionCheck = {
+  wanted: 'an array of { offset, length } in bytes, in order of their offsets',
+  accepts: (value) =>
+    Array.isArray(value) &&
+    value.every((range, index) => isRange(range) && range.offset >= offsetOf(value[index - 1])),
+};
+
+function isRange(value: unknown): value is { readonly offset: number; readonly length: number } {
+  if (typeof value !== 'object' || value === null) return false;
+  const { offset, length } = value as Record<string, unknown>;
+  return isWhole(offset, 0) && isWhole(length, 0);
+}
+
+function offsetOf(range: unknown): number {
+  return isRange(range) ? range.offset : 0;
+}
+
 /** A name that becomes a part of file names and leaves room for the other parts. */
 export const namePart: OptionCheck = {
   wanted: 'a name of at most 200 letters, digits and any of _.:+- that begins with a letter, digit or _',

@@ -1,15 +1,16 @@
 import {
+  abortSignal,
   checkOptions,
   positiveInteger,
-  abortSignal,
+  rangesInOrder,
   someFunction,
-  type OptionCheck,
   trueOrFalse,
 } from '../../words/check-options.ts';
 import type { FullReason } from '../../words/disk-answers.ts';
 import { type Chunk, type ChunkOptions, readChunks } from '../../transfer/chunks.ts';
 import { copyRanges, type CopyOptions, type CopyProgress } from '../../transfer/copy.ts';
 import { type ByteRange, layout, type LayoutRange } from '../../transfer/layout.ts';
+import { WINDOW_OPTIONS } from '../../transfer/window.ts';
 import type { BlockSource } from '../../ports/block-source.ts';
 import type { BatchSink, Sink } from '../../ports/sink.ts';
 import { traceDisk } from '../../diagnostics.ts';
@@ -21,7 +22,7 @@ export interface RangeOptions {
   readonly alignment?: number | undefined;
   /** Of an incremental, clean ranges that are read all the same, in order. */
   readonly audit?: readonly ByteRange[] | undefined;
-  /** Of an incremental, ranges that are taken for dirty, whatever the bitmap says. */
+  /** Of an incremental, ranges that are taken for dirty, whatever the bitmap says, in order. */
   readonly doubtful?: readonly ByteRange[] | undefined;
   /** Everything, whatever the bitmap of an incremental says. */
   readonly isWhole?: boolean | undefined;
@@ -45,16 +46,14 @@ export function dirtyContextOf({ exportBitmap }: PlannedDisk): string | undefine
   return exportBitmap === undefined ? undefined : QEMU_DIRTY_BITMAP + exportBitmap;
 }
 
-const listOfRanges: OptionCheck = { wanted: 'an array of ranges', accepts: Array.isArray };
 const RANGE_OPTIONS = {
   alignment: positiveInteger,
-  audit: listOfRanges,
-  doubtful: listOfRanges,
+  audit: rangesInOrder,
+  doubtful: rangesInOrder,
   isWhole: trueOrFalse,
   signal: abortSignal,
 };
-const CHUNK_OPTIONS = { requestBytes: positiveInteger, inFlight: positiveInteger, signal: abortSignal };
-const COPY_OPTIONS = { ...RANGE_OPTIONS, ...CHUNK_OPTIONS, onProgress: someFunction };
+const COPY_OPTIONS = { ...RANGE_OPTIONS, ...WINDOW_OPTIONS, onProgress: someFunction };
 
 /** One disk of a running job: its content at the moment the job began. */
 export class PullBackupDisk {
@@ -130,7 +129,7 @@ export class PullBackupDisk {
    * @throws as `ranges`
    */
   async *chunks(options: ChunkOptions = {}): AsyncGenerator<Chunk, void, undefined> {
-    checkOptions('chunks', options, CHUNK_OPTIONS);
+    checkOptions('chunks', options, WINDOW_OPTIONS);
     yield* this.#reading(options.signal, (signal) =>
       readChunks(this.#source, this.#layout({ signal }), { ...options, signal }),
     );
