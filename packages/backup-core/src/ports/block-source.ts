@@ -70,7 +70,7 @@ export type OpenExport = (address: ExportAddress, options: OpenExportOptions) =>
 
 /** What kept a source from being opened or read. */
 export type SourceReason =
-  /** Its socket may not be used. */
+  /** Its socket, or the export, may not be used by us, or not without TLS. */
   | 'denied'
   /** There is no server, or it has no such export. */
   | 'absent'

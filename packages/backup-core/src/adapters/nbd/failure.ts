@@ -4,6 +4,8 @@ import {
   NbdConnectionClosedError,
   NbdError,
   NbdNegotiationError,
+  NbdTimeoutError,
+  type NegotiationFailure,
 } from 'nbd-ts-client';
 import { SourceError, type SourceReason } from '../../ports/block-source.ts';
 import { messageOf } from '../../words/errors.ts';
@@ -24,10 +26,22 @@ function reasonOf(error: NbdError): SourceReason {
   if (error instanceof NbdConnectionClosedError)
     // A server that is silent for too long is given up by our side.
     return isTimeout(error.cause) ? 'timeout' : 'closed';
-  if (error instanceof NbdNegotiationError) return error.reply === null ? 'closed' : 'absent';
+  if (error instanceof NbdNegotiationError) return REFUSALS[error.reason];
+  if (error instanceof NbdTimeoutError) return 'timeout';
   if (error instanceof NbdConnectError) return isTimeout(error) ? 'timeout' : 'closed';
   return 'failed';
 }
+
+/** What a refused handshake means. */
+const REFUSALS: Readonly<Record<NegotiationFailure, SourceReason>> = {
+  'unknown-export': 'absent',
+  'tls-required': 'denied',
+  denied: 'denied',
+  'shutting-down': 'closed',
+  closed: 'closed',
+  unsupported: 'failed',
+  refused: 'failed',
+};
 
 function isTimeout(error: unknown): boolean {
   return error instanceof NbdConnectError && error.reason === 'timeout';
