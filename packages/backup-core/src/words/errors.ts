@@ -116,8 +116,6 @@ export type JobReason =
   | 'timeout'
   /** The disk itself could not be read. */
   | 'media'
-  /** A scratch file ran full. */
-  | 'scratch-full'
   /** Ended with `abort()`. */
   | 'aborted'
   /** Not everything was read, and it was not said that this is meant. */
