@@ -12,7 +12,7 @@ export interface Sink {
   zero(offset: number, length: number): Promise<void>;
   /** Everything was written: makes it durable and visible. */
   finish(): Promise<void>;
-  /** Something failed: removes what was written, where that is something of its own. */
+  /** Something failed, `finish` included: removes what was written, where that is something of its own. */
   discard(): Promise<void>;
   /** As `discard`, but keeps what was written for whoever goes on later. Absent: nobody can. */
   suspend?(): Promise<void>;

@@ -206,6 +206,33 @@ describe('restoreDisk', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
+  it.each(['write', 'zero', 'finish'] as const)(
+    'what a sink of the caller fails with in %s is a SinkError, and it is discarded',
+    async (call) => {
+      const disk = someDisk();
+      const cause = new TypeError('mine');
+      let discarded = 0;
+      const sink: Sink = {
+        write: () => Promise.resolve(),
+        zero: () => Promise.resolve(),
+        finish: () => Promise.resolve(),
+        discard: () => {
+          discarded++;
+          return Promise.resolve();
+        },
+        suspend: () => Promise.reject(new Error('not interrupted')),
+      };
+      sink[call] = () => Promise.reject(cause);
+      const reader = new DiskReader(open(), await stored(disk));
+      await expect(restoreDisk(reader, sink)).rejects.toMatchObject({
+        code: 'ERR_BACKUP_SINK',
+        reason: 'failed',
+        cause,
+      });
+      expect(discarded).toBe(1);
+    },
+  );
+
   it('takes a sink of the caller that knows nothing of shared memory', async () => {
     const disk = someDisk();
     const copy = Buffer.alloc(disk.length, 9);

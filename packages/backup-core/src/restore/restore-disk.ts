@@ -1,7 +1,7 @@
 import type { BatchSink, Sink, SinkBatch, SinkRange } from '../ports/sink.ts';
 import type { DiskReader } from '../repository/tree/disk-reader.ts';
 import { copyRanges, type CopyOptions, type CopyProgress } from '../transfer/copy.ts';
-import { DamagedError, SinkError } from '../words/errors.ts';
+import { BackupError, DamagedError, messageOf, SinkError } from '../words/errors.ts';
 import type { OnProgress } from '../words/progress.ts';
 
 /** For `restoreDisk`. */
@@ -72,19 +72,25 @@ export async function intoSink<Result>(
   { signal, onInterruption = 'keep' }: RestoreOptions,
   work: () => Promise<Result>,
 ): Promise<Result> {
-  let result: Result;
   try {
     signal?.throwIfAborted();
-    result = await work();
-  } catch (error) {
+    const result = await work();
+    await sink.finish();
+    return result;
+  } catch (failure) {
+    const error = sinkFailure(failure, signal);
     const isInterrupted = !(error instanceof DamagedError) && !(error instanceof SinkError);
     const keeps = isInterrupted && onInterruption === 'keep' && sink.suspend !== undefined;
     // The first failure is the one to tell.
     await (keeps ? sink.suspend?.() : sink.discard())?.catch(() => undefined);
     throw error;
   }
-  await sink.finish();
-  return result;
+}
+
+/** What a sink of the caller's failed with is a `SinkError`, too; all else is known here. */
+function sinkFailure(error: unknown, signal: AbortSignal | undefined): unknown {
+  if (error instanceof BackupError || (signal?.aborted === true && error === signal.reason)) return error;
+  return new SinkError('failed', `the sink failed: ${messageOf(error)}`, { cause: error });
 }
 
 /** How a disk is copied out of a repository. */
