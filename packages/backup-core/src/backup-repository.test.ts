@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { BackupRepository } from './backup-repository.ts';
+import { BackupRepository, copyPoints } from './backup-repository.ts';
 import type { FakeHypervisor } from './fake-hypervisor.fixture.ts';
 import {
   contentOf,
@@ -276,6 +276,20 @@ describe('calls are checked before anything is done', () => {
       repository.forgetDomain(domain, wrong),
       repository.inspect(undefined, wrong),
       repository.backup('web1' as never),
+      repository.restore(point.id as never, 'vda', join(folder, 'x')),
+      repository.restore(point, undefined as never, join(folder, 'x')),
+      ...[undefined, '', {}, { existing: 5 }].map((target) =>
+        repository.restore(point, 'vda', target as never),
+      ),
+      repository.salvage(point, 'vda', undefined as never),
+      repository.salvage(undefined as never, 'vda', join(folder, 'x')),
+      ...[null, 5, {}].map((selector) => repository.points(selector as never)),
+      repository.prune({}, { domain: 5 as never }),
+      repository.prune(null as never),
+      repository.prune({ protected: [5 as never] }),
+      repository.verify({ points: [5 as never] }),
+      copyPoints(repository, {} as never),
+      ...[undefined, 5, {}].map((place) => BackupRepository.open(place as never)),
     ])
       expect(await failure(call)).toMatchObject({ code: 'ERR_BACKUP_USAGE', reason: 'option' });
     expect(await failure(repository.backup(domain, { disks: ['vdz'] }))).toMatchObject({

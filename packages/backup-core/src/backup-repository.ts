@@ -33,21 +33,31 @@ import {
   BACKUP_OPTIONS,
   COPY_OPTIONS,
   type CopyPointsOptions,
+  DOMAIN,
   type DomainSelector,
   FORGET_OPTIONS,
   KEEP_POLICY,
   OPEN_OPTIONS,
   type OpenRepositoryOptions,
+  PLACE,
+  POINT,
   PRUNE_OPTIONS,
   type PruneRepositoryOptions,
   RESTORE_OPTIONS,
   type RestoreOptions,
   type RestoreTarget,
+  TARGET,
   VERIFY_OPTIONS,
   type VerifyRepositoryOptions,
 } from './repository-options.ts';
-import { abortSignal, checkOptions } from './words/check-options.ts';
-import { BackupUsageError, NotFoundError, RepositoryError } from './words/errors.ts';
+import {
+  abortSignal,
+  checkArgument,
+  checkOptions,
+  type OptionCheck,
+  someText,
+} from './words/check-options.ts';
+import { NotFoundError, RepositoryError } from './words/errors.ts';
 import { shown } from './words/peer-names.ts';
 
 /**
@@ -78,7 +88,7 @@ export class BackupRepository implements AsyncDisposable {
    */
   static async open(place: string | Storage, options: OpenRepositoryOptions = {}): Promise<BackupRepository> {
     checkOptions('BackupRepository.open', options, OPEN_OPTIONS);
-    if (place === '') throw new BackupUsageError('option', 'the path of the repository is empty');
+    checkArgument('the place of the repository', place, PLACE);
     // Not its parents: a mistyped path is to be noticed.
     const storage = typeof place === 'string' ? folderStorage(place, { parents: false }) : place;
     try {
@@ -111,7 +121,7 @@ export class BackupRepository implements AsyncDisposable {
   /**
    * The points of one domain or of all, oldest first. Those that are damaged are left out: `inspect` lists them.
    *
-   * @throws NotFoundError `domain`, RepositoryError
+   * @throws BackupUsageError, NotFoundError `domain`, RepositoryError
    */
   async points(domain?: DomainSelector): Promise<readonly Point[]> {
     const { points } = await this.inspect(domain);
@@ -128,6 +138,7 @@ export class BackupRepository implements AsyncDisposable {
     options: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<PointListing> {
     checkOptions('inspect', options, { signal: abortSignal });
+    if (domain !== undefined) checkArgument('the domain', domain, DOMAIN);
     const { storage, keys } = this.#repository.store;
     if (typeof domain === 'object') return listPoints(storage, { uuid: domain.uuid, keys, ...options });
     const listing = await listPoints(storage, { keys, ...options });
@@ -154,7 +165,7 @@ export class BackupRepository implements AsyncDisposable {
    * file that was interrupted goes on where it was when it is asked for again.
    *
    * @param disk - `<target dev>`, such as `vda`
-   * @throws NotFoundError `point` or `disk`, DamagedError if anything stored is missing or damaged, SinkError,
+   * @throws BackupUsageError, NotFoundError `point` or `disk`, DamagedError if anything stored is missing or damaged, SinkError,
    * RepositoryError, or the signal's reason
    */
   async restore(
@@ -164,6 +175,8 @@ export class BackupRepository implements AsyncDisposable {
     options: RestoreOptions = {},
   ): Promise<RestoreResult> {
     checkOptions('restore', options, RESTORE_OPTIONS);
+    checkDiskOf(point, disk);
+    checkArgument('the target', target, TARGET);
     const { onProgress } = options;
     return withRestoreLease(this.#repository, point.id, options, async (signal) => {
       const reader = await this.#openListed(point, disk, signal);
@@ -185,6 +198,8 @@ export class BackupRepository implements AsyncDisposable {
     options: RestoreOptions = {},
   ): Promise<SalvageReport & { readonly path: string }> {
     checkOptions('salvage', options, RESTORE_OPTIONS);
+    checkDiskOf(point, disk);
+    checkArgument('the path', path, someText);
     const { onProgress } = options;
     return withRestoreLease(this.#repository, point.id, options, async (signal) => {
       const reader = await this.#openListed(point, disk, signal);
@@ -221,9 +236,10 @@ export class BackupRepository implements AsyncDisposable {
    * A disk as it was at a point, to be read at random.
    *
    * @param disk - `<target dev>`, such as `vda`
-   * @throws NotFoundError `disk`
+   * @throws BackupUsageError; NotFoundError `disk`
    */
   openDisk(point: Point, disk: string): DiskReader {
+    checkDiskOf(point, disk);
     const stored = point.disks.find(({ name }) => name === disk);
     if (stored === undefined) {
       const names = point.disks.map(({ name }) => name).join(', ');
@@ -267,6 +283,7 @@ export class BackupRepository implements AsyncDisposable {
     options: CopyPointsOptions = {},
   ): Promise<CopyPointsReport> {
     checkOptions('copyPoints', options, COPY_OPTIONS);
+    for (const repository of [from, to]) checkArgument('what is copied from or to', repository, A_REPOSITORY);
     const { store, owners } = from.#repository;
     return copyStoredPoints(store, to.#repository.store, owners, options);
   }
@@ -299,6 +316,16 @@ export class BackupRepository implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+const A_REPOSITORY: OptionCheck = {
+  wanted: 'a BackupRepository',
+  accepts: (value) => value instanceof BackupRepository,
+};
+
+function checkDiskOf(point: Point, disk: string): void {
+  checkArgument('the point', point, POINT);
+  checkArgument('the disk', disk, someText);
 }
 
 async function openOrCreate(storage: Storage, options: OpenRepositoryOptions): Promise<OpenRepositoryFile> {

@@ -65,7 +65,47 @@ export type RestoreTarget = string | { readonly existing: string } | { readonly 
 /** Which domain: a libvirt domain, its name or its UUID. */
 export type DomainSelector = string | { readonly uuid: string };
 
+/** The path of a folder, or a storage. */
+export const PLACE: OptionCheck = {
+  wanted: 'a path or a storage',
+  accepts: (value) => someText.accepts(value) || hasFunctions(value, 'get', 'put', 'list'),
+};
+/** See `DomainSelector`. */
+export const DOMAIN: OptionCheck = {
+  wanted: "a domain's name, its UUID, or an object with its uuid",
+  accepts: (value) => typeof value === 'string' || someText.accepts(fieldsOf(value)['uuid']),
+};
+/** A point as `BackupRepository.points` has it. */
+export const POINT: OptionCheck = {
+  wanted: 'a point of a repository',
+  accepts: (value) => {
+    const { id, domain, disks } = fieldsOf(value);
+    return someText.accepts(id) && someText.accepts(fieldsOf(domain)['uuid']) && Array.isArray(disks);
+  },
+};
+/** See `RestoreTarget`. */
+export const TARGET: OptionCheck = {
+  wanted: 'a path, { existing: path }, { nbd: URI } or a sink',
+  accepts: (value) =>
+    someText.accepts(value) ||
+    someText.accepts(fieldsOf(value)['existing']) ||
+    someText.accepts(fieldsOf(value)['nbd']) ||
+    hasFunctions(value, 'write', 'zero', 'finish', 'discard'),
+};
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+function hasFunctions(value: unknown, ...names: readonly string[]): boolean {
+  return names.every((name) => typeof fieldsOf(value)[name] === 'function');
+}
+
 const anything: OptionCheck = { wanted: 'anything', accepts: () => true };
+const idsOfPoints: OptionCheck = {
+  wanted: 'an array of ids of points',
+  accepts: (value) => Array.isArray(value) && value.every((id) => someText.accepts(id)),
+};
 const countOfPoints: OptionCheck = {
   wanted: 'a whole number from 0 on',
   accepts: (value) => value === 0 || positiveInteger.accepts(value),
@@ -115,11 +155,11 @@ export const KEEP_POLICY: OptionChecks<KeepPolicy> = {
   keepMonthly: countOfPoints,
   keepYearly: countOfPoints,
   minAgeMs: countOfPoints,
-  protected: { wanted: 'an array of ids of points', accepts: Array.isArray },
+  protected: idsOfPoints,
 };
 /** The checks of options of that name. */
 export const PRUNE_OPTIONS: OptionChecks<PruneRepositoryOptions> = {
-  domain: anything,
+  domain: DOMAIN,
   dryRun: trueOrFalse,
   signal: abortSignal,
   onProgress: someFunction,
@@ -154,7 +194,6 @@ export interface CopyPointsOptions {
   readonly onProgress?: OnProgress | undefined;
 }
 
-const idsOfPoints: OptionCheck = { wanted: 'an array of ids of points', accepts: Array.isArray };
 /** The checks of options of that name. */
 export const COPY_OPTIONS: OptionChecks<CopyPointsOptions> = {
   points: idsOfPoints,

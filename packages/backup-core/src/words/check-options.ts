@@ -42,6 +42,16 @@ export function checkOptions<Options extends object>(
   }
 }
 
+/**
+ * Checks an argument that stands by itself.
+ *
+ * @param what - such as `the disk`
+ * @throws BackupUsageError (`option`) with what came and what was wanted
+ */
+export function checkArgument(what: string, value: unknown, { wanted, accepts }: OptionCheck): void {
+  if (!accepts(value)) throw new BackupUsageError('option', `${what} is ${describe(value)}, not ${wanted}`);
+}
+
 function describe(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(shown(value));
   if (typeof value === 'function') return 'a function';
