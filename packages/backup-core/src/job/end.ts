@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { CallOptions, HypervisorDomain } from '../ports/domain.ts';
 import type { JobFiles } from '../ports/job-files.ts';
 import { messageOf } from '../words/errors.ts';
+import { shown } from '../words/peer-names.ts';
 
 const POLL_MS = 20;
 /** What has not ended by then will not. */
@@ -64,11 +65,11 @@ async function end(
       errors.push(error instanceof Error && !late ? error : new Error(message, { cause: error }));
     }
   };
-  await attempt(`the backup job of domain ${domain.name} does not end`, (options) =>
+  await attempt(`the backup job of domain ${shown(domain.name)} does not end`, (options) =>
     abortAndWait(domain, socket, options),
   );
   if (checkpoint !== undefined)
-    await attempt(`checkpoint ${checkpoint} of domain ${domain.name} cannot be deleted`, (options) =>
+    await attempt(`checkpoint ${checkpoint} of domain ${shown(domain.name)} cannot be deleted`, (options) =>
       domain.deleteCheckpoint(checkpoint, options),
     );
   // QEMU removes it, unless it was killed. On another host there is nothing by that name here.
@@ -86,7 +87,7 @@ async function afterAbort(
       signal.addEventListener('abort', resolve, { once: true, signal: settled });
     });
   await delay(ABORT_GRACE_MS, undefined, { signal: settled }).catch(() => undefined); // it has ended: nobody waits
-  return [new Error(`the backup job of domain ${domain.name} is still being ended`)];
+  return [new Error(`the backup job of domain ${shown(domain.name)} is still being ended`)];
 }
 
 async function abortAndWait(domain: HypervisorDomain, socket: string, options: CallOptions): Promise<void> {

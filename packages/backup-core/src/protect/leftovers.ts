@@ -1,6 +1,6 @@
 import { visibleBitmaps } from '../job/gather.ts';
 import type { CallOptions, CheckpointSpec, HypervisorDomain, ImageBitmap } from '../ports/domain.ts';
-import type { DiskName } from '../words/peer-names.ts';
+import { type DiskName, shown } from '../words/peer-names.ts';
 
 /** Something that an earlier run left on a domain, and what is done about it. */
 export type CleanupStep =
@@ -128,6 +128,6 @@ export function describeStep(step: CleanupStep): string {
     case 'delete-checkpoint':
       return `delete checkpoint ${step.name} and its bitmaps`;
     case 'remove-bitmap':
-      return `remove the bitmap ${step.name} from ${step.image}`;
+      return `remove the bitmap ${step.name} from ${shown(step.image)}`;
   }
 }

@@ -1,3 +1,5 @@
+import { harmless } from './peer-names.ts';
+
 /**
  * What every error of this package has: a stable `code` for its class and a stable `reason` within it, both to
  * be tested for. Messages may change, codes and reasons do not.
@@ -5,6 +7,11 @@
 export abstract class BackupError extends Error {
   abstract readonly code: string;
   abstract readonly reason: string;
+
+  /** @param message - may hold text from elsewhere: what a terminal would take for a command is made visible here */
+  constructor(message: string, options?: { readonly cause?: unknown }) {
+    super(harmless(message), options);
+  }
 }
 
 /** A class of errors with reasons of its own. */

@@ -34,6 +34,11 @@ export function checkpointName(text: string): CheckpointName | undefined {
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\p{Cn}]/gu;
 const MAX_SHOWN_CHARACTERS = 200;
 
+/** A message that may hold text of peers: nothing in it is a command for a terminal. Lines stay. */
+export function harmless(message: string): string {
+  return message.replaceAll(UNPRINTABLE, (character) => (character === '\n' ? character : '\uFFFD'));
+}
+
 /** A peer's text for a message: no control characters, no direction marks, not endless. */
 export function shown(text: string): string {
   const clean = text.replaceAll(UNPRINTABLE, '\uFFFD');
