@@ -77,7 +77,7 @@ export const layers: Readonly<Record<string, Layers>> = {
     pending: [],
   },
   cli: {
-    ground: ['output.ts', 'progress.ts', 'table.ts', 'explain.ts'],
+    ground: ['output.ts', 'progress.ts', 'table.ts', 'explain.ts', 'visible.ts'],
     rooms: {
       ground: [],
       'command-line': ['ground'],

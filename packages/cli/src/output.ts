@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream';
+import { visible } from './visible.ts';
 
 const ITEMS_AT_ONCE = 1024;
 
@@ -27,9 +28,9 @@ export class Output {
     return this.#hasReader;
   }
 
-  /** Writes a line and waits while nobody takes it. */
+  /** Writes a line, or several, and waits while nobody takes it. Names of elsewhere do no harm in it. */
   line(text: string, signal?: AbortSignal): Promise<void> {
-    return this.#write(`${text}\n`, signal);
+    return this.#write(`${visible(text)}\n`, signal);
   }
 
   /** Many items as text, a bounded number of them in one write. */
@@ -87,4 +88,9 @@ export class Output {
       });
     });
   }
+}
+
+/** Says something besides the result, on a line of stderr. */
+export function remark(text: string): void {
+  process.stderr.write(`${visible(text)}\n`);
 }

@@ -4,7 +4,7 @@ import { commandHelp, helpWidth } from './command-line/help.ts';
 import { parseCommandLine } from './command-line/parse.ts';
 import { UsageError } from './command-line/usage-error.ts';
 import { errorJson, firstOf, sentence } from './explain.ts';
-import { Output } from './output.ts';
+import { Output, remark } from './output.ts';
 import { startProgress } from './progress.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -97,7 +97,7 @@ function failed(
 ): number {
   const isUsage = error instanceof UsageError || firstOf(error).code === 'ERR_BACKUP_USAGE';
   const hint = isUsage ? ` (try ${usage} --help)` : '';
-  process.stderr.write(isJson ? `${errorJson(error)}\n` : `${name}: ${sentence(error)}${hint}\n`);
+  remark(isJson ? errorJson(error) : `${name}: ${sentence(error)}${hint}`);
   const reason: unknown = interrupt.reason;
   if (reason instanceof InterruptedError) return EXIT_SIGNAL + constants.signals[reason.reason];
   return isUsage ? EXIT_USAGE : EXIT_FAILURE;

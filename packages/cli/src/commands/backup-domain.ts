@@ -2,6 +2,7 @@ import { BackupRepository, type BackupResult } from 'libvirt-ts-backup';
 import { connect } from 'libvirt-ts-rpc';
 import { type Command, defineCommand } from '../command-line/command.ts';
 import { choice, count, flag, list, required, text } from '../command-line/option.ts';
+import { remark } from '../output.ts';
 import { formatTable } from '../table.ts';
 import { auditOption, keyOptions, readKey } from './repository-options.ts';
 import { describePoint, modeOf } from './describe-point.ts';
@@ -62,7 +63,7 @@ export const command: Command = defineCommand({
       progress.stop();
     }
     const seconds = Number(((performance.now() - started) / 1000).toFixed(3));
-    for (const { message } of result.remarks) process.stderr.write(`note: ${message}\n`);
+    for (const { message } of result.remarks) remark(`note: ${message}`);
     await output.line(json ? JSON.stringify(describe(result, seconds)) : report(result, seconds));
   },
 });

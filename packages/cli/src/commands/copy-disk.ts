@@ -82,7 +82,7 @@ async function copy(
   const progress = await startProgress();
   // Now: those that end meanwhile are to fail the copy, not to be missing from it.
   const sources = pool.connections;
-  const sink = file === 'null:' ? nullSink() : await createRawFile(file, pool.exportSize);
+  const sink = file === 'null:' ? nullSink() : await createRawFile(file, pool.exportSize, { signal });
   try {
     const ranges = rangesOf(pool, dirtyBitmap, signal);
     const {
@@ -98,7 +98,8 @@ async function copy(
     await sink.finish();
     return { bytes: dataBytes, zeroBytes, extents };
   } catch (error) {
-    await sink.discard();
+    // The first failure is the one to tell.
+    await sink.discard().catch(() => undefined);
     throw error;
   } finally {
     progress.stop();

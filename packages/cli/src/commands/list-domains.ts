@@ -32,12 +32,11 @@ export const command: Command = defineCommand({
 
 async function list(libvirt: Connection, signal: AbortSignal): Promise<Listed[]> {
   const listed: Listed[] = [];
-  for (const domain of await libvirt.listAllDomains()) {
-    signal.throwIfAborted();
+  for (const domain of await libvirt.listAllDomains({ signal })) {
     try {
       const { state } = await domain.getState({ signal });
       const { name, uuid, id } = domain;
-      const checkpoints = await countCheckpoints(domain);
+      const checkpoints = await countCheckpoints(domain, signal);
       listed.push({ name, uuid, id, state: STATES[state] ?? String(state), checkpoints });
     } catch (error) {
       // It went while we were listing.
@@ -47,9 +46,9 @@ async function list(libvirt: Connection, signal: AbortSignal): Promise<Listed[]>
   return listed;
 }
 
-async function countCheckpoints(domain: Domain): Promise<number | null> {
+async function countCheckpoints(domain: Domain, signal: AbortSignal): Promise<number | null> {
   try {
-    return (await domain.listAllCheckpoints()).length;
+    return (await domain.listAllCheckpoints({ signal })).length;
   } catch (error) {
     if (error instanceof LibvirtError && error.isUnsupported) return null;
     throw error;

@@ -1,8 +1,8 @@
 import { BackupRepository, type KeepPolicy, type PruneReport } from 'libvirt-ts-backup';
 import { type Command, defineCommand } from '../command-line/command.ts';
 import { flag, list, number, required } from '../command-line/option.ts';
-import { UsageError } from '../command-line/usage-error.ts';
-import { domainOptions } from './domain-options.ts';
+import { remark } from '../output.ts';
+import { domainOptions, requireDomain } from './domain-options.ts';
 import { jsonOption } from './json-option.ts';
 import { keyOptions, readKey } from './repository-options.ts';
 
@@ -40,8 +40,7 @@ export const command: Command = defineCommand({
       minAgeMs: values['min-age'] === undefined ? undefined : values['min-age'] * HOUR_MS,
       protected: values.protect,
     };
-    if (domain !== undefined && uuid !== undefined)
-      throw new UsageError('--domain and --uuid name the same thing: give one of them');
+    if (domain !== undefined || uuid !== undefined) requireDomain({ domain, uuid });
     const key = await readKey(values);
     await using repository = await BackupRepository.open(from, { create: false, key, signal });
     const progress = await startProgress();
@@ -58,7 +57,7 @@ export const command: Command = defineCommand({
     } finally {
       progress.stop();
     }
-    for (const hindrance of report.hindrances) process.stderr.write(`note: ${hindrance}\n`);
+    for (const hindrance of report.hindrances) remark(`note: ${hindrance}`);
     await output.line(json ? JSON.stringify({ dryRun: !yes, ...report }) : text(report, !yes));
   },
 });

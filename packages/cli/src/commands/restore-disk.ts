@@ -49,7 +49,8 @@ export const command: Command = defineCommand({
     const started = performance.now();
     const key = await readKey(values);
     await using repository = await BackupRepository.open(from, { create: false, key, signal });
-    const points = await repository.points(uuid === undefined ? domain : { uuid });
+    const listing = await repository.inspect(uuid === undefined ? domain : { uuid }, { signal });
+    const points = listing.points.map(({ point }) => point);
     const point = select(points, values.point ?? 'latest', domain ?? uuid ?? '');
     const progress = await startProgress();
     const options = {
