@@ -92,16 +92,25 @@ export class PartialFile {
   /** Removes it. */
   async drop(): Promise<void> {
     if (this.#isEnded) return;
-    await removeBoth(this.#folder, this.#names);
-    await this.#end();
+    try {
+      await removeBoth(this.#folder, this.#names);
+    } finally {
+      await this.#end();
+    }
   }
 
   /** Leaves it to whoever comes next, this process included. */
   async leave(): Promise<void> {
     if (this.#isEnded) return;
-    await this.file.sync();
-    await removeIfPresent(this.#folder, this.#names.record);
-    await writeRecord(this.#folder, this.#names.record, NOBODY, this.#content);
+    try {
+      await this.file.sync();
+      await removeIfPresent(this.#folder, this.#names.record);
+      await writeRecord(this.#folder, this.#names.record, NOBODY, this.#content);
+    } catch (error) {
+      // Whoever comes next would take it for something that is still being written.
+      await this.drop();
+      throw error;
+    }
     await this.#end();
   }
 

@@ -72,6 +72,16 @@ describe('a new raw file', () => {
     expect(readdirSync(folder)).toEqual(['d.raw']);
   });
 
+  it.each(['discard', 'suspend'] as const)('leaves no descriptor open where it cannot %s', async (end) => {
+    const before = descriptors();
+    const sink = await createRawFile(target, MIB);
+    rmSync(record());
+    mkdirSync(record());
+    await expect(sink[end]?.()).rejects.toMatchObject({ code: 'ERR_BACKUP_SINK' });
+    expect(descriptors()).toBe(before);
+    expect(existsSync(partial())).toBe(false);
+  });
+
   it('leaves nothing behind, no descriptor either, when it is discarded or refused', async () => {
     const before = descriptors();
     const sink = await createRawFile(target, MIB);
