@@ -24,6 +24,7 @@ const OPTIONS: OptionChecks<PullBackupOptions> = {
   earlier: aMap,
   mode: oneOf('full'),
   demote: trueOrFalse,
+  tooOld: { wanted: 'a Set', accepts: (value) => value instanceof Set },
   refused: aMap,
   checkpoint: orNull(namePart),
   disks: listOfDisks,

@@ -37,6 +37,20 @@ function readings({ disks }: JobPlan): string[] {
 const vda = diskFacts('vda');
 const vdb = diskFacts('vdb');
 
+it('a disk that shares for too long is read in full, and no other one with it', () => {
+  const bitmaps = new Map([checkpoint('c1', 'vda', 'vdb')]);
+  const options = {
+    earlier: new Map([earlier('vda', 'c1'), earlier('vdb', 'c1')]),
+    tooOld: new Set(['vda']),
+  };
+  expect(readings(plan([vda, vdb], options, { checkpoints: bitmaps }))).toEqual([
+    'vda full: too-old',
+    'vdb since c1',
+  ]);
+  const lost = new Map([checkpoint('c1', 'vda')]);
+  expect(() => plan([vda, vdb], options, { checkpoints: lost })).toThrow(/no incremental/);
+});
+
 describe('places of a job', () => {
   it('are beside the image and in /var/tmp, under one unique name', () => {
     const given = plan([vda]);

@@ -28,6 +28,8 @@ export interface PlanOptions {
    * which there can be no bitmap is always backed up in full.
    */
   readonly demote?: boolean | undefined;
+  /** Disks that are read in full because what they share with earlier points began too long ago. */
+  readonly tooOld?: ReadonlySet<string> | undefined;
   /** Disks whose bitmap the hypervisor refused to use, each with what it said: they are read in full. */
   readonly refused?: ReadonlyMap<string, string> | undefined;
   /** Name of the checkpoint to create with the job; default: that of the job. null: create none. */
@@ -198,6 +200,8 @@ function trustOf(disk: DiskFacts, { checkpoints, bitmaps }: PlanInput, options: 
   if (mode === 'full' || (options.earlier === undefined && incremental === undefined))
     return inFull('asked', 'a full backup was asked for');
   if (!canBeTracked(disk)) return inFull('no-bitmap', whyNotTracked(disk));
+  if (options.tooOld?.has(disk.name) === true)
+    return inFull('too-old', `what disk ${disk.name} shares blocks with began too long ago`);
   const since: EarlierDisk | undefined =
     incremental === undefined
       ? undefined
@@ -255,7 +259,7 @@ function scratchPaths(
 }
 
 /** What is in full without having been demoted from anything. */
-const NEVER_INCREMENTAL: readonly FullReason[] = ['asked', 'no-bitmap'];
+const NEVER_INCREMENTAL: readonly FullReason[] = ['asked', 'no-bitmap', 'too-old'];
 
 function refuseDemoted({ domain }: PlanInput, disks: readonly PlannedDisk[], { demote }: PlanOptions): void {
   if (demote === true) return;

@@ -2,7 +2,7 @@ import type { PullBackup } from '../job/pull/pull-backup.ts';
 import type { HypervisorDomain } from '../ports/domain.ts';
 import type { OpenRepository } from '../repository/open-repository.ts';
 import { BackupJobError, messageOf } from '../words/errors.ts';
-import type { Remark } from '../words/remarks.ts';
+import type { Remark, RemarkReason } from '../words/remarks.ts';
 import { forgetJob } from './job-notes.ts';
 
 /**
@@ -20,18 +20,7 @@ export async function endStored(ended: {
   readonly abort: AbortSignal;
 }): Promise<readonly Remark[]> {
   const { repository, domain, backup, superseded, signal, abort } = ended;
-  const remarks: Remark[] = [];
-  try {
-    await backup.complete();
-    await forgetJob(repository, backup.name);
-  } catch (error) {
-    const isLost = error instanceof BackupJobError && error.reason === 'checkpoint-lost';
-    remarks.push({
-      reason: isLost ? 'checkpoint-lost' : 'job-left',
-      message: messageOf(error),
-      cause: error,
-    });
-  }
+  const remarks = [...(await endNotedJob(repository, backup))];
   for (const name of superseded)
     try {
       await domain.deleteCheckpoint(name, { signal });
@@ -46,6 +35,27 @@ export async function endStored(ended: {
       cause: abort.reason,
     });
   remarks.push(...plaintextRemarks(backup));
+  return remarks;
+}
+
+async function endNotedJob(repository: OpenRepository, backup: PullBackup): Promise<readonly Remark[]> {
+  const remarks: Remark[] = [];
+  const remark = (reason: RemarkReason, error: unknown): void => {
+    remarks.push({ reason, message: messageOf(error), cause: error });
+  };
+  let isEnded = true;
+  try {
+    await backup.complete();
+  } catch (error) {
+    // Of such a job nothing is left.
+    isEnded = error instanceof BackupJobError && error.reason === 'checkpoint-lost';
+    remark(isEnded ? 'checkpoint-lost' : 'job-left', error);
+  }
+  try {
+    if (isEnded) await forgetJob(repository, backup.name);
+  } catch (error) {
+    remark('leftovers', error);
+  }
   return remarks;
 }
 

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { BackupRepository } from '../backup-repository.ts';
 import type { FakeHypervisor } from '../fake-hypervisor.fixture.ts';
+import type { CallOptions } from '../ports/domain.ts';
 import { TestStorage } from '../repository/memory-storage.fixture.ts';
 import type { Point } from '../repository/point.ts';
 import { HypervisorError } from '../words/errors.ts';
@@ -37,6 +38,7 @@ describe('a point that is stored is a success', () => {
     const { point, remarks } = await repository.backup(theirs);
     expect(reasons(remarks)).toEqual(['checkpoint-lost']);
     expect((await repository.points()).map(({ id }) => id)).toEqual([point.id]);
+    expect([...storage.objects.keys()].filter((name) => name.startsWith('jobs/'))).toEqual([]);
   });
 
   it('although the job cannot be ended: the next backup ends it', async () => {
@@ -59,6 +61,36 @@ describe('a point that is stored is a success', () => {
     const { point, remarks } = await repository.backup(domain);
     expect(remarks).toEqual([]);
     expect([...domain.checkpoints.keys()]).toEqual([nameOf(point)]);
+  });
+});
+
+it('an abort while a superseded checkpoint is removed is obeyed, though the hypervisor says nothing', async () => {
+  await using repository = await open();
+  await repository.backup(domain);
+  const abort = new AbortController();
+  domain.deleteCheckpoint = (_: string, { signal }: CallOptions = {}) =>
+    new Promise((_resolve, reject) => {
+      signal?.addEventListener('abort', () => {
+        reject(signal.reason as Error);
+      });
+      abort.abort(new Error('enough'));
+    });
+  const { remarks } = await repository.backup(domain, { signal: abort.signal });
+  expect(reasons(remarks)).toEqual(['checkpoint-left', 'aborted-late']);
+});
+
+it('a hypervisor that is gone once the job has begun is a failure of the job', async () => {
+  await using repository = await open();
+  await repository.backup(domain);
+  let hasBegun = false;
+  const failing = watched(domain, ({ name }) => {
+    if (hasBegun && name === 'checkpoint') throw new HypervisorError('connection-lost', 'gone');
+    hasBegun ||= name === 'beginBackup';
+  });
+  expect(await failure(repository.backup(failing))).toMatchObject({
+    code: 'ERR_BACKUP_JOB',
+    reason: 'connection-lost',
+    phase: 'transfer',
   });
 });
 

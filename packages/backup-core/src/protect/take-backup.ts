@@ -11,7 +11,7 @@ import type { PackWriter } from '../repository/packs/pack-writer.ts';
 import type { Point } from '../repository/point.ts';
 import { listPoints, type ListedPoint, type PointListing, sealPoint } from '../repository/points.ts';
 import { messageOf } from '../words/errors.ts';
-import { followSignals, withSignals } from '../words/joined-signal.ts';
+import { withSignals } from '../words/joined-signal.ts';
 import { jobName } from '../words/names.ts';
 import type { DiskName } from '../words/peer-names.ts';
 import type { OnProgress } from '../words/progress.ts';
@@ -77,6 +77,8 @@ export interface BackupContext {
   readonly tools: JobTools;
 }
 
+/** How long an abort waits for the end of a job whose point is stored, which takes a fraction of that. */
+const LATE_ABORT_GRACE_MS = 1000;
 /** Disks that are transferred at the same time. */
 const PARALLEL_DISKS = 2;
 
@@ -157,12 +159,27 @@ function agedDisks(
 }
 
 async function runBackup(run: Run): Promise<BackupResult> {
-  // What is stored is not given up any more: from then on an abort does not reach the job.
-  const { signal, release } = followSignals(run.signal);
+  // What is stored is not given up any more: from then on an abort leaves the job time to end.
+  const own = new AbortController();
+  let graceMs = 0;
+  let timer: NodeJS.Timeout | undefined;
+  const abort = (): void => {
+    own.abort(run.signal.reason);
+  };
+  const follow = (): void => {
+    if (graceMs === 0) abort();
+    else timer = setTimeout(abort, graceMs);
+  };
+  if (run.signal.aborted) follow();
+  run.signal.addEventListener('abort', follow, { once: true });
+  const stored = (): void => {
+    graceMs = LATE_ABORT_GRACE_MS;
+  };
   try {
-    return await backUp({ ...run, signal }, { stored: release, abort: run.signal });
+    return await backUp({ ...run, signal: own.signal }, { stored, abort: run.signal });
   } finally {
-    release();
+    clearTimeout(timer);
+    run.signal.removeEventListener('abort', follow);
   }
 }
 
@@ -191,14 +208,14 @@ async function backUp(
 function beginBackup(run: Run): Promise<PullBackup> {
   const { repository, domain, copies, aged, options, signal } = run;
   const { mode = 'auto', disks, scratchDir, idleTimeoutMs } = options;
-  const usable = [...earlierDisks(copies)].filter(([name]) => !aged.has(name));
   return runPullBackup(
     domain,
     { ...run.tools, note: (planned) => noteJob(repository, planned, { signal }) },
     {
       name: jobName(repository.id, run.id),
-      earlier: new Map(usable),
-      demote: mode !== 'incremental' || aged.size > 0,
+      earlier: earlierDisks(copies),
+      tooOld: aged,
+      demote: mode !== 'incremental',
       ...(mode === 'full' && { mode }),
       ...{ disks, scratchDir, idleTimeoutMs, signal },
     },
@@ -227,8 +244,7 @@ async function storePoint(
   const packs = store.createPackWriter({ signal, announce: (name) => intent.add([name], { signal }) });
   try {
     // Asked first: reading the disks needs no hypervisor, and whether it can be reached afterwards is no matter.
-    const checkpoint =
-      backup.checkpoint === null ? null : await domain.checkpoint(backup.checkpoint, { signal });
+    const checkpoint = await backup.checkpointFacts();
     const copies = await storeDisks(run, backup, packs);
     await packs.seal();
     signal.throwIfAborted();

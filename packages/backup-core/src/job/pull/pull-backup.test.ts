@@ -45,6 +45,28 @@ function waitFor(signal: AbortSignal | undefined): Promise<never> {
 }
 
 describe('runPullBackup', () => {
+  it.each(['failed', 'aborted'] as const)('begins nothing where noting it down %s', async (how) => {
+    const fake = domain();
+    const told: string[] = [];
+    const onJob = (message: unknown): number => told.push((message as JobMessage).state);
+    const reason = new Error('enough');
+    const abort = new AbortController();
+    const note = (): Promise<void> => {
+      if (how === 'failed') return Promise.reject(reason);
+      abort.abort(reason);
+      return Promise.resolve();
+    };
+    subscribe('libvirt-ts-backup:job', onJob);
+    try {
+      const tools = { openExport: fake.openExport, files: noFiles, note };
+      expect(await failure(runPullBackup(fake, tools, { signal: abort.signal }))).toBe(reason);
+    } finally {
+      unsubscribe('libvirt-ts-backup:job', onJob);
+    }
+    expect(told).toEqual(['planned', 'ended']);
+    expect(fake.calls).toEqual([]);
+  });
+
   it('names owner and mode of a socket that may not be opened', async () => {
     const fake = domain();
     const denied = new SourceError('denied', 'connect EACCES');

@@ -1,6 +1,6 @@
 import { tellJob } from '../../diagnostics.ts';
 import type { BlockSource, OpenExport } from '../../ports/block-source.ts';
-import type { DomainFacts, HypervisorDomain } from '../../ports/domain.ts';
+import type { CheckpointFacts, DomainFacts, HypervisorDomain } from '../../ports/domain.ts';
 import type { JobFiles } from '../../ports/job-files.ts';
 import { BASE_ALLOCATION } from '../../transfer/layout.ts';
 import { checkOptions, oneOf } from '../../words/check-options.ts';
@@ -69,7 +69,13 @@ export async function runPullBackup(
   const first = planJob(input, wanted);
   const planned = plannedJob(first, domain);
   tellJob(planned);
-  await tools.note?.(planned);
+  try {
+    await tools.note?.(planned);
+    signal?.throwIfAborted();
+  } catch (error) {
+    tellJob(endedJob(planned, []));
+    throw error;
+  }
   let job: Job = { domain, tools, plan: first, facts: input.facts, signal, idleTimeoutMs };
   let record: BegunJob = begunJob(planned);
   try {
@@ -188,6 +194,22 @@ export class PullBackup implements AsyncDisposable {
   /** Where the job is in its life, as a value that survives JSON. */
   get record(): JobRecord {
     return this.#record;
+  }
+
+  /**
+   * What the hypervisor knows of the new checkpoint; null: there is none, or it is gone already.
+   *
+   * @throws BackupJobError (phase `transfer`), or the signal's reason
+   */
+  async checkpointFacts(): Promise<CheckpointFacts | null> {
+    const { domain, plan, signal } = this.#job;
+    if (plan.checkpoint === null) return null;
+    try {
+      return await domain.checkpoint(plan.checkpoint, { signal });
+    } catch (error) {
+      const what = `the checkpoint ${plan.checkpoint} of the job cannot be read`;
+      throw await jobFailure(error, { domain, socket: plan.socket, phase: 'transfer', what, signal });
+    }
   }
 
   /**
