@@ -1,30 +1,52 @@
-import type { CheckpointFacts, HypervisorDomain, ImageBitmap } from '../ports/domain.ts';
+import type { CheckpointFacts, DomainFacts, HypervisorDomain, ImageBitmap } from '../ports/domain.ts';
 import { HypervisorError } from '../words/errors.ts';
 import type { PlanInput, PlanOptions } from './plan.ts';
 
-/** Asks the hypervisor for all that a plan is made of. Changes nothing. @throws HypervisorError */
+/** What a domain is like, and what tracks its disks. */
+export interface Survey {
+  readonly facts: DomainFacts;
+  readonly checkpointNames: readonly string[];
+  /** Empty where they cannot be seen. */
+  readonly bitmaps: readonly ImageBitmap[];
+}
+
+/** Looks at a domain. Changes nothing, but that libvirt calls a domain tainted whose bitmaps were looked at. */
+export async function surveyDomain(
+  domain: HypervisorDomain,
+  signal: AbortSignal | undefined,
+  { withBitmaps = true }: { readonly withBitmaps?: boolean } = {},
+): Promise<Survey> {
+  const [facts, checkpointNames, bitmaps] = await Promise.all([
+    domain.describe({ signal }),
+    domain.checkpointNames({ signal }),
+    withBitmaps ? visibleBitmaps(domain, signal) : [],
+  ]);
+  return { facts, checkpointNames, bitmaps };
+}
+
+/**
+ * Asks the hypervisor for all that a plan is made of. Changes nothing.
+ *
+ * @param known - a survey that nothing has been changed since
+ * @throws HypervisorError
+ */
 export async function gatherFacts(
   domain: HypervisorDomain,
   options: PlanOptions,
   signal: AbortSignal | undefined,
+  known?: Survey,
 ): Promise<PlanInput> {
-  const [facts, running, checkpointNames] = await Promise.all([
-    domain.describe({ signal }),
-    domain.runningJob({ signal }),
-    domain.checkpointNames({ signal }),
-  ]);
   const wanted = namedCheckpoints(options);
-  const [checkpoints, bitmaps] = await Promise.all([
+  const [survey, running, checkpoints] = await Promise.all([
+    known ?? surveyDomain(domain, signal, { withBitmaps: wanted.length > 0 }),
+    domain.runningJob({ signal }),
     Promise.all(wanted.map(async (name) => [name, await domain.checkpoint(name, { signal })] as const)),
-    wanted.length === 0 ? [] : visibleBitmaps(domain, signal),
   ]);
   return {
+    ...survey,
     domain: { name: domain.name, uuid: domain.uuid },
-    facts,
     running,
-    checkpointNames,
     checkpoints: new Map<string, CheckpointFacts | null>(checkpoints),
-    bitmaps,
   };
 }
 
@@ -35,7 +57,7 @@ function namedCheckpoints({ incremental, earlier, mode }: PlanOptions): readonly
 }
 
 /** The bitmaps in a domain's images; none where the hypervisor does not let us look. */
-export async function visibleBitmaps(
+async function visibleBitmaps(
   domain: HypervisorDomain,
   signal: AbortSignal | undefined,
 ): Promise<readonly ImageBitmap[]> {

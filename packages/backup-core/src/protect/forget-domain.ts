@@ -1,3 +1,4 @@
+import { surveyDomain } from '../job/gather.ts';
 import type { HypervisorDomain } from '../ports/domain.ts';
 import type { OpenRepository } from '../repository/open-repository.ts';
 import { takeLease } from '../repository/leases.ts';
@@ -5,7 +6,7 @@ import { messageOf } from '../words/errors.ts';
 import { withSignals } from '../words/joined-signal.ts';
 import { isJobName, isOurName } from '../words/names.ts';
 import type { Remark } from '../words/remarks.ts';
-import { type CleanupStep, cleanUp, describeStep, planCleanup, readTracking } from './leftovers.ts';
+import { type CleanupStep, cleanUp, describeStep, planCleanup } from './leftovers.ts';
 
 /** How much is taken off a domain. */
 export interface ForgetOptions {
@@ -37,8 +38,7 @@ export async function forgetDomain(
   const work = { kind: 'backup', domain: domain.uuid } as const;
   await using lease = await takeLease(repository.store.storage, repository.owners, work, { signal: given });
   return await withSignals([lease.lost, given], async (signal) => {
-    const state = await readTracking(domain, { signal });
-    const steps = planCleanup(state, [], isOurs, isOurs);
+    const steps = planCleanup(await surveyDomain(domain, signal), [], isOurs, isOurs);
     const remarks: Remark[] = [];
     for (const step of dryRun ? [] : steps)
       try {

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { ImageBitmap } from '../ports/domain.ts';
 import type { DiskName } from '../words/peer-names.ts';
-import { type NeededCheckpoint, planCleanup, type TrackingState } from './leftovers.ts';
+import { diskFacts, domainFacts } from '../job/facts.fixture.ts';
+import type { Survey } from '../job/gather.ts';
+import { type NeededCheckpoint, planCleanup } from './leftovers.ts';
 
 const vda = 'vda' as DiskName;
 const vdb = 'vdb' as DiskName;
@@ -31,15 +33,18 @@ const needed: NeededCheckpoint = {
   ],
 };
 
-function plan(state: Partial<TrackingState>, superseded: readonly string[] = []): readonly string[] {
-  const whole: TrackingState = {
-    checkpointNames: [],
+const domainOf = (vdaChain: readonly string[]): Survey['facts'] =>
+  domainFacts([diskFacts('vda', { chain: vdaChain }), diskFacts('vdb', { chain: ['/b'] })]);
+
+function plan(
+  state: { readonly checkpointNames?: readonly string[] } & Partial<Pick<Survey, 'facts' | 'bitmaps'>>,
+  superseded: readonly string[] = [],
+): readonly string[] {
+  const whole: Survey = {
+    facts: domainOf(['/a']),
     bitmaps: [],
-    chains: new Map([
-      [vda, ['/a']],
-      [vdb, ['/b']],
-    ]),
     ...state,
+    checkpointNames: state.checkpointNames ?? [],
   };
   const steps = planCleanup(whole, [needed], (name) => superseded.includes(name), isOurs);
   return steps.map((step) => {
@@ -80,8 +85,8 @@ describe('what becomes of checkpoints and bitmaps', () => {
   });
 
   it('not where another image is in use: its bitmap knows nothing of that one', () => {
-    const chains = new Map([[vda, ['/overlay', '/a']]]);
-    expect(plan({ bitmaps: [bitmap('/a', 'ours-2')], chains })).toEqual(['remove ours-2 of /a']);
+    const facts = domainOf(['/overlay', '/a']);
+    expect(plan({ bitmaps: [bitmap('/a', 'ours-2')], facts })).toEqual(['remove ours-2 of /a']);
   });
 
   it('bitmaps that no checkpoint stands for go, but for those of a running job and of somebody else', () => {

@@ -1,5 +1,5 @@
-import { visibleBitmaps } from '../job/gather.ts';
-import type { CallOptions, CheckpointSpec, HypervisorDomain, ImageBitmap } from '../ports/domain.ts';
+import type { Survey } from '../job/gather.ts';
+import type { CallOptions, CheckpointSpec, HypervisorDomain } from '../ports/domain.ts';
 import { type DiskName, shown } from '../words/peer-names.ts';
 
 /** Something that an earlier run left on a domain, and what is done about it. */
@@ -24,51 +24,31 @@ export interface NeededCheckpoint {
   readonly disks: readonly { readonly name: DiskName; readonly image: string }[];
 }
 
-/** What a domain is like, as far as its checkpoints and bitmaps go. */
-export interface TrackingState {
-  readonly checkpointNames: readonly string[];
-  readonly bitmaps: readonly ImageBitmap[];
-  /** The images of each disk, the one in use first. */
-  readonly chains: ReadonlyMap<DiskName, readonly string[]>;
-}
-
-/** Reads the state that `planCleanup` decides on. */
-export async function readTracking(
-  domain: HypervisorDomain,
-  options: CallOptions = {},
-): Promise<TrackingState> {
-  const [{ disks }, checkpointNames, bitmaps] = await Promise.all([
-    domain.describe(options),
-    domain.checkpointNames(options),
-    visibleBitmaps(domain, options.signal),
-  ]);
-  return { checkpointNames, bitmaps, chains: new Map(disks.map((disk) => [disk.name, disk.chain])) };
-}
-
 /**
  * Decides what becomes of checkpoints and bitmaps of ours. Changes nothing.
  *
  * A checkpoint that is needed and forgotten is made known again for the disks whose bitmap is healthy, which is what
  * a transient, a migrated or a newly defined domain needs. A bitmap that no checkpoint stands for goes, disk by disk.
  *
+ * @param survey - of the domain as it is
  * @param needed - the checkpoints that incrementals can be taken from
  * @param isSuperseded - recognises the checkpoints that may go: known to be ours, and needed by no point
  * @param isOurs - recognises the names of bitmaps that nobody else makes
  */
 export function planCleanup(
-  state: TrackingState,
+  survey: Survey,
   needed: readonly NeededCheckpoint[],
   isSuperseded: (name: string) => boolean,
   isOurs: (name: string) => boolean,
 ): readonly CleanupStep[] {
-  const known = new Set(state.checkpointNames);
+  const known = new Set(survey.checkpointNames);
   const wanted = new Set(needed.map(({ name }) => name));
   const steps: CleanupStep[] = [];
   const redefined = new Set<string>();
   for (const checkpoint of needed) {
     if (known.has(checkpoint.name)) continue;
     const disks = checkpoint.disks.filter(({ name, image }) =>
-      hasHealthyBitmap(state, checkpoint.name, name, image),
+      hasHealthyBitmap(survey, checkpoint.name, name, image),
     );
     if (disks.length === 0) continue;
     redefined.add(checkpoint.name);
@@ -81,18 +61,23 @@ export function planCleanup(
       },
     });
   }
-  for (const name of state.checkpointNames)
+  for (const name of survey.checkpointNames)
     if (!wanted.has(name) && isSuperseded(name)) steps.push({ type: 'delete-checkpoint', name });
-  for (const { node, image, name, isBusy } of state.bitmaps)
+  for (const { node, image, name, isBusy } of survey.bitmaps)
     if (isOurs(name) && !known.has(name) && !redefined.has(name) && !isBusy)
       steps.push({ type: 'remove-bitmap', node, image, name });
   return steps;
 }
 
-function hasHealthyBitmap(state: TrackingState, bitmap: string, disk: DiskName, image: string): boolean {
+function hasHealthyBitmap(
+  { facts, bitmaps }: Survey,
+  bitmap: string,
+  disk: DiskName,
+  image: string,
+): boolean {
   // Not in a backing image: one that an overlay was put over after the point ends where the overlay begins.
-  if (state.chains.get(disk)?.[0] !== image) return false;
-  return state.bitmaps.some(
+  if (facts.disks.find(({ name }) => name === disk)?.chain[0] !== image) return false;
+  return bitmaps.some(
     (each) =>
       each.name === bitmap &&
       each.image === image &&

@@ -1,4 +1,5 @@
 import { endJob } from '../job/end.ts';
+import { type Survey, surveyDomain } from '../job/gather.ts';
 import type { HypervisorDomain } from '../ports/domain.ts';
 import type { JobFiles } from '../ports/job-files.ts';
 import type { OpenRepository } from '../repository/open-repository.ts';
@@ -6,7 +7,7 @@ import { BackupJobError, messageOf } from '../words/errors.ts';
 import { isJobName } from '../words/names.ts';
 import type { Remark } from '../words/remarks.ts';
 import { forgetJob, type JobNote, notedJobs } from './job-notes.ts';
-import { cleanUp, describeStep, type NeededCheckpoint, planCleanup, readTracking } from './leftovers.ts';
+import { cleanUp, describeStep, type NeededCheckpoint, planCleanup } from './leftovers.ts';
 
 /**
  * Removes what dead backups of this repository left on a domain and its host: jobs, scratch files, sockets,
@@ -15,7 +16,7 @@ import { cleanUp, describeStep, type NeededCheckpoint, planCleanup, readTracking
  *
  * A job that is not noted down here is somebody else's, be it of a copy of this repository.
  *
- * @returns what was, or could not be, done
+ * @returns what was, or could not be, done; and what the domain is like, if it was looked at and is as it was
  * @throws BackupJobError if the job of a dead backup does not end
  */
 export async function reapDomain(
@@ -32,12 +33,12 @@ export async function reapDomain(
     readonly superseded: ReadonlySet<string>;
     readonly signal: AbortSignal;
   },
-): Promise<readonly Remark[]> {
+): Promise<{ readonly remarks: readonly Remark[]; readonly survey?: Survey | undefined }> {
   const notes = await notedJobs(repository, domain.uuid, { signal });
   // Nothing of this repository has ever been on the domain: looking for bitmaps would mark it as tainted.
-  if (notes.length === 0 && superseded.size === 0) return [];
+  if (notes.length === 0 && superseded.size === 0) return { remarks: [] };
   for (const note of notes) await endDeadJob(domain, files, note, signal);
-  const { remarks, isLeft } = await tidyTracking(repository, domain, {
+  const { remarks, isLeft, survey } = await tidyTracking(repository, domain, {
     needed,
     isSuperseded: (name) => superseded.has(name) || notes.some(({ checkpoint }) => checkpoint === name),
     signal,
@@ -48,7 +49,7 @@ export async function reapDomain(
     await forgetJob(repository, name);
     remarks.push({ reason: 'leftovers', message: `what the interrupted backup ${name} left was removed` });
   }
-  return remarks;
+  return { remarks, survey };
 }
 
 async function endDeadJob(
@@ -81,6 +82,8 @@ async function tidyTracking(
   readonly remarks: Remark[];
   /** Whether a checkpoint may be there still, though it should have gone. */
   readonly isLeft: (checkpoint: string) => boolean;
+  /** Absent: something was changed since. */
+  readonly survey: Survey | undefined;
 }> {
   const { needed, isSuperseded, signal } = options;
   const remarks: Remark[] = [];
@@ -96,12 +99,15 @@ async function tidyTracking(
     }
   };
   const left = new Set<string>();
+  let survey: Survey | undefined;
   const hasLooked = await attempt('look for what earlier backups left', async () => {
-    const state = await readTracking(domain, { signal });
-    for (const step of planCleanup(state, needed, isSuperseded, (name) => isJobName(name, id))) {
+    const found = await surveyDomain(domain, signal);
+    const steps = planCleanup(found, needed, isSuperseded, (name) => isJobName(name, id));
+    if (steps.length === 0) survey = found;
+    for (const step of steps) {
       const isDone = await attempt(describeStep(step), () => cleanUp(domain, step, { signal }));
       if (!isDone && step.type === 'delete-checkpoint') left.add(step.name);
     }
   });
-  return { remarks, isLeft: (checkpoint) => !hasLooked || left.has(checkpoint) };
+  return { remarks, survey, isLeft: (checkpoint) => !hasLooked || left.has(checkpoint) };
 }

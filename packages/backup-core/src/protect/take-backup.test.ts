@@ -64,6 +64,21 @@ describe('a point that is stored is a success', () => {
   });
 });
 
+it('looks at a domain once, unless that changes something', async () => {
+  await using repository = await open();
+  await repository.backup(domain);
+  const count = async (): Promise<number[]> => {
+    const calls: string[] = [];
+    await repository.backup(watched(domain, ({ name }) => void calls.push(name)));
+    return ['describe', 'checkpointNames', 'imageBitmaps'].map(
+      (call) => calls.filter((name) => name === call).length,
+    );
+  };
+  expect(await count()).toEqual([1, 1, 1]);
+  domain.checkpoints.clear();
+  expect(await count(), 'made known again').toEqual([2, 2, 2]);
+});
+
 it('an abort while a superseded checkpoint is removed is obeyed, though the hypervisor says nothing', async () => {
   await using repository = await open();
   await repository.backup(domain);

@@ -130,10 +130,21 @@ async function underBackupLease(
   const names = listing.points.flatMap(({ point }) => point.checkpoint?.name ?? []);
   const superseded = new Set(names);
   const needed = neededCheckpoints(copies);
-  const remarks = await reapDomain(repository, domain, tools.files, { needed, superseded, signal });
+  const reaping = { needed, superseded, signal };
+  const { remarks, survey } = await reapDomain(repository, domain, tools.files, reaping);
   const id = ulid(listing.points.at(-1)?.point.id);
   const aged = agedDisks(copies, options.maxTreeAgeMs);
-  const run: Run = { ...context, lease, listing, copies, aged, id, options, signal };
+  const run: Run = {
+    ...context,
+    tools: { ...tools, survey },
+    lease,
+    listing,
+    copies,
+    aged,
+    id,
+    options,
+    signal,
+  };
   const result = await runBackup(run);
   return { ...result, remarks: [...remarks, ...damagedRemarks(listing), ...result.remarks] };
 }

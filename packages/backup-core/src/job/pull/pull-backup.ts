@@ -8,7 +8,7 @@ import type { ExcludedDisk } from '../../words/disk-answers.ts';
 import { BackupJobError } from '../../words/errors.ts';
 import { endJob } from '../end.ts';
 import { jobFailure, withCleanupErrors } from '../failure.ts';
-import { gatherFacts } from '../gather.ts';
+import { gatherFacts, type Survey } from '../gather.ts';
 import {
   type BegunJob,
   begunJob,
@@ -44,6 +44,8 @@ export interface JobTools {
   readonly files: JobFiles;
   /** Told what is about to begin, and waited for: what it writes down survives a crash. */
   readonly note?: ((planned: PlannedJob) => Promise<void>) | undefined;
+  /** What the domain is like, where that was looked at just now. */
+  readonly survey?: Survey | undefined;
 }
 
 /** A job in being. */
@@ -64,7 +66,7 @@ export async function runPullBackup(
 ): Promise<PullBackup> {
   const { signal, idleTimeoutMs, ...wanted } = options;
   signal?.throwIfAborted();
-  const input = await gatherFacts(domain, wanted, signal);
+  const input = await gatherFacts(domain, wanted, signal, tools.survey);
   signal?.throwIfAborted();
   const first = planJob(input, wanted);
   const planned = plannedJob(first, domain);
