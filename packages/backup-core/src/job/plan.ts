@@ -7,7 +7,6 @@ import type {
   JobSpec,
   RunningJob,
 } from '../ports/domain.ts';
-import type { ByteRange } from '../transfer/layout.ts';
 import type { DiskReading, EarlierDisk, ExcludedDisk, FullReason } from '../words/disk-answers.ts';
 import { BackupPlanError, NotFoundError } from '../words/errors.ts';
 import { jobName } from '../words/names.ts';
@@ -62,8 +61,8 @@ export interface PlannedDisk {
   readonly name: DiskName;
   /** Since which checkpoint, or in full and why. */
   readonly reading: DiskReading;
-  /** Of an incremental: what is read whatever the bitmap says, in order. */
-  readonly doubtful: readonly ByteRange[];
+  /** Of an incremental: the smallest size since its checkpoint; see `beyondSmallest`. */
+  readonly smallestSize: number | undefined;
   /** Of an incremental: see `LayoutOptions.cluster` and `LayoutOptions.lastCleanCluster`. */
   readonly cluster: number | undefined;
   readonly lastCleanCluster: number | undefined;

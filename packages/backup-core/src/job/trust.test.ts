@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { CheckpointFacts, DiskFacts, ImageBitmap } from '../ports/domain.ts';
+import type { ByteRange } from '../transfer/layout.ts';
 import type { EarlierDisk, FullReason } from '../words/disk-answers.ts';
 import { diskFacts } from './facts.fixture.ts';
-import { type Evidence, type Trust, trustBitmap } from './trust.ts';
+import { beyondSmallest, type Evidence, type Trust, trustBitmap } from './trust.ts';
 
 const MIB = 1024 * 1024;
 
@@ -44,7 +45,11 @@ function expectFull(given: Trust, reason: FullReason, message: RegExp): void {
     reason,
     message: expect.stringMatching(message) as string,
   });
-  expect(given).toMatchObject({ doubtful: [], lastCleanCluster: undefined, dirtyBytes: undefined });
+  expect(given).toMatchObject({
+    smallestSize: undefined,
+    lastCleanCluster: undefined,
+    dirtyBytes: undefined,
+  });
 }
 
 describe('trustBitmap', () => {
@@ -59,15 +64,14 @@ describe('trustBitmap', () => {
   });
 
   it('doubts the end of a disk that shrank, which cuts through blocks of the earlier point', () => {
-    const shrunk = (size: number): Trust => trust({ disk: disk({ size }) });
-    expect(shrunk(25 * MIB - 512).doubtful).toEqual([{ offset: 24 * MIB, length: MIB - 512 }]);
-    expect(shrunk(24 * MIB).doubtful).toEqual([]);
+    expect(beyondSmallest(25 * MIB - 512, 48 * MIB)).toEqual([{ offset: 24 * MIB, length: MIB - 512 }]);
+    expect(beyondSmallest(24 * MIB, 48 * MIB)).toEqual([]);
   });
 
   it('believes a bitmap that nothing speaks against', () => {
     expect(trust()).toEqual({
       reading: { mode: 'incremental', checkpoint: 'c1' },
-      doubtful: [],
+      smallestSize: earlier.smallestSize,
       cluster: undefined,
       lastCleanCluster: undefined,
       dirtyBytes: 65536,
@@ -168,14 +172,10 @@ describe('trustBitmap', () => {
   });
 
   it('doubts what lies beyond the smallest size, from the beginning of the largest cluster it may be in', () => {
-    const shrunk = { ...earlier, smallestSize: 24 * MIB + 512 };
-    expect(trust({ earlier: shrunk }).doubtful).toEqual([{ offset: 24 * MIB, length: 24 * MIB }]);
-    expect(trust({ earlier: { ...earlier, smallestSize: 3 * MIB } }).doubtful).toEqual([
-      { offset: 2 * MIB, length: 46 * MIB },
-    ]);
-    expect(trust({ disk: disk({ size: 40 * MIB }) }).doubtful, 'smaller than ever').toEqual([]);
-    const [beyond] = trust({ disk: disk({ size: undefined }) }).doubtful;
-    expect((beyond?.offset ?? 0) + (beyond?.length ?? 0), 'to the end').toBe(Number.MAX_SAFE_INTEGER);
+    const beyond = (smallest: number): readonly ByteRange[] => beyondSmallest(48 * MIB, smallest);
+    expect(beyond(24 * MIB + 512)).toEqual([{ offset: 24 * MIB, length: 24 * MIB }]);
+    expect(beyond(3 * MIB)).toEqual([{ offset: 2 * MIB, length: 46 * MIB }]);
+    expect(beyond(48 * MIB)).toEqual([]);
   });
 
   it('knows clusters that are larger than what a bit of the bitmap stands for', () => {

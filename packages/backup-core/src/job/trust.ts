@@ -17,8 +17,8 @@ export interface Evidence {
 /** What a bitmap may be believed for. */
 export interface Trust {
   readonly reading: DiskReading;
-  /** Of an incremental: what is read whatever the bitmap says, in order. */
-  readonly doubtful: readonly ByteRange[];
+  /** Of an incremental: the smallest size since the checkpoint; see `beyondSmallest`. */
+  readonly smallestSize: number | undefined;
   /** Of an incremental: see `LayoutOptions.cluster` and `LayoutOptions.lastCleanCluster`. */
   readonly cluster: number | undefined;
   readonly lastCleanCluster: number | undefined;
@@ -67,7 +67,7 @@ export function trustBitmap(evidence: Evidence): Trust {
       : inFull('bitmap-refused', `${about} cannot be used: ${shown(checkpoint.sizesRefused)}`);
   return {
     reading: { mode: 'incremental', checkpoint: earlier.checkpoint },
-    doubtful: beyondSmallest(disk, earlier),
+    smallestSize: earlier.smallestSize,
     // What cannot be seen is taken for the worst.
     cluster: inChain.length === 0 ? LARGEST_CLUSTER : clusterOf(inChain),
     // Growing an image over one that backs it writes zeroes into the rest of its last cluster, past the bitmap.
@@ -80,7 +80,7 @@ export function trustBitmap(evidence: Evidence): Trust {
 export function inFull(reason: FullReason, message: string): Trust {
   return {
     reading: { mode: 'full', reason, message },
-    doubtful: [],
+    smallestSize: undefined,
     cluster: undefined,
     lastCleanCluster: undefined,
     dirtyBytes: undefined,
@@ -150,12 +150,14 @@ function clusterOf(bitmaps: readonly ImageBitmap[]): number | undefined {
  * What lies beyond the smallest size: there a bitmap has forgotten what it knew. From the beginning of the cluster
  * in which the disk ended, the rest of which is changed by growing. Of a disk that shrank it is what is left of that
  * cluster: the earlier point has blocks that are longer.
+ *
+ * @param size - of what the job shows: after it was planned, the disk may have got another one
  */
-function beyondSmallest({ size = Infinity }: DiskFacts, { smallestSize }: EarlierDisk): readonly ByteRange[] {
+export function beyondSmallest(size: number, smallestSize: number | undefined): readonly ByteRange[] {
   if (smallestSize === undefined || smallestSize === size) return [];
   const smallest = Math.min(smallestSize, size);
   const offset = smallest - (smallest % LARGEST_CLUSTER);
-  const length = Math.min(size, Number.MAX_SAFE_INTEGER) - offset;
+  const length = size - offset;
   return length === 0 ? [] : [{ offset, length }];
 }
 

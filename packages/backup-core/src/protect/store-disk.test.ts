@@ -5,7 +5,15 @@ import type { Storage } from '../ports/storage.ts';
 import { BLOCK_SIZE } from '../repository/format.ts';
 import type { Point } from '../repository/point.ts';
 import { TestStorage } from '../repository/memory-storage.fixture.ts';
-import { contentOf, diskOf, domainOf, openFor, readBack, writeBlock } from './protected-domain.fixture.ts';
+import {
+  contentOf,
+  diskOf,
+  domainOf,
+  openFor,
+  readBack,
+  watched,
+  writeBlock,
+} from './protected-domain.fixture.ts';
 
 const BLOCKS = 10;
 let domain: FakeHypervisor;
@@ -138,6 +146,24 @@ describe('a base that is damaged', () => {
     for (const disk of ['vda', 'vdb'])
       expect((await readBack(fresh, point, disk)).equals(contentOf(domain, disk))).toBe(true);
   });
+});
+
+it.each([
+  ['grows', BLOCKS * BLOCK_SIZE + 512, 0],
+  ['shrinks', BLOCKS * BLOCK_SIZE - 512, BLOCKS * BLOCK_SIZE - 512],
+])('a disk that %s after its backup was planned is stored as it is shown', async (_, size, from) => {
+  await using repository = await open();
+  await repository.backup(domain);
+  const resized = watched(domain, ({ name }) => {
+    const disk = domain.disks.get('vda') ?? expect.fail();
+    if (name !== 'beginBackup') return;
+    const content = Buffer.alloc(size, 0x99);
+    disk.content.copy(content, 0, 0, from === 0 ? disk.content.length : from);
+    disk.content = content;
+  });
+  const { point } = await repository.backup(resized, { mode: 'incremental' });
+  expect(point.disks[0]?.size).toBe(size);
+  expect((await readBack(repository, point)).equals(contentOf(domain))).toBe(true);
 });
 
 describe('a tree that is too old', () => {

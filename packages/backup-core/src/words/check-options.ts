@@ -109,6 +109,12 @@ export const positiveInteger: OptionCheck = {
 };
 
 /** Parts of a disk, in bytes. */
+export const someRanges: OptionCheck = {
+  wanted: 'an array of { offset, length } in bytes',
+  accepts: (value) => Array.isArray(value) && value.every(isRange),
+};
+
+/** The same, in order. */
 export const rangesInOrder: OptionCheck = {
   wanted: 'an array of { offset, length } in bytes, in order of their offsets',
   accepts: (value) =>

@@ -4,6 +4,7 @@ import {
   positiveInteger,
   rangesInOrder,
   someFunction,
+  someRanges,
   trueOrFalse,
 } from '../../words/check-options.ts';
 import type { FullReason } from '../../words/disk-answers.ts';
@@ -15,6 +16,7 @@ import type { BlockSource } from '../../ports/block-source.ts';
 import type { BatchSink, Sink } from '../../ports/sink.ts';
 import { traceDisk } from '../../diagnostics.ts';
 import type { PlannedDisk } from '../plan.ts';
+import { beyondSmallest } from '../trust.ts';
 
 /** For `PullBackupDisk.ranges`. */
 export interface RangeOptions {
@@ -22,7 +24,7 @@ export interface RangeOptions {
   readonly alignment?: number | undefined;
   /** Of an incremental, clean ranges that are read all the same, in order. */
   readonly audit?: readonly ByteRange[] | undefined;
-  /** Of an incremental, ranges that are taken for dirty, whatever the bitmap says, in order. */
+  /** Of an incremental, ranges that are taken for dirty, whatever the bitmap says. */
   readonly doubtful?: readonly ByteRange[] | undefined;
   /** Everything, whatever the bitmap of an incremental says. */
   readonly isWhole?: boolean | undefined;
@@ -49,7 +51,7 @@ export function dirtyContextOf({ exportBitmap }: PlannedDisk): string | undefine
 const RANGE_OPTIONS = {
   alignment: positiveInteger,
   audit: rangesInOrder,
-  doubtful: rangesInOrder,
+  doubtful: someRanges,
   isWhole: trueOrFalse,
   signal: abortSignal,
 };
@@ -158,8 +160,8 @@ export class PullBackupDisk {
 
   #layout(options: RangeOptions): AsyncGenerator<LayoutRange, void, undefined> {
     const { alignment, audit, isWhole, signal } = options;
-    const { cluster, lastCleanCluster } = this.#plan;
-    const doubts = [...this.#plan.doubtful, ...(options.doubtful ?? [])];
+    const { cluster, lastCleanCluster, smallestSize } = this.#plan;
+    const doubts = [...beyondSmallest(this.size, smallestSize), ...(options.doubtful ?? [])];
     const doubtful = doubts.sort((a, b) => a.offset - b.offset);
     const dirtyBitmap = isWhole === true ? undefined : dirtyContextOf(this.#plan);
     const trusted = { dirtyBitmap, doubtful, cluster, lastCleanCluster };
