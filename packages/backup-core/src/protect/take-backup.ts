@@ -46,7 +46,7 @@ export interface TakeBackupOptions extends Pick<PlanOptions, 'disks' | 'scratchD
   readonly idleTimeoutMs?: number | undefined;
   /** A disk whose tree began longer ago than so many milliseconds is stored anew, sharing with no earlier point. */
   readonly maxTreeAgeMs?: number | undefined;
-  /** An abort is obeyed at once. What is stored by then stays, see `remarks`. */
+  /** An abort is obeyed at once. What is stored by then stays, and its job has a second to end: see `remarks`. */
   readonly signal?: AbortSignal | undefined;
   /** Told of bytes read and skipped of each disk, out of its size. */
   readonly onProgress?: OnProgress | undefined;
