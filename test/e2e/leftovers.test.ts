@@ -146,6 +146,26 @@ describe.skipIf(servers.skip)(servers.title('what earlier runs left on a domain'
     expect(await exactBackup()).toEqual({ vda: 'incremental' });
   });
 
+  it('a checkpoint that was forgotten and made known again on one disk goes with the bitmaps of both', async () => {
+    await start(2);
+    await exactBackup();
+    const [first] = await repository.points();
+    const lost = first?.checkpoint?.name ?? '';
+    await call('checkpoint-delete', domain.name, lost, '--metadata');
+    const [disk] = domain.disks;
+    // The overlay gets a bitmap of the same name, and is another image than the point was taken of.
+    const over = `${disk?.target ?? ''},file=${disk?.path ?? ''}.over`;
+    const specs = ['--diskspec', over, '--diskspec', 'vdb,snapshot=no'];
+    await call('snapshot-create-as', domain.name, '--disk-only', '--no-metadata', ...specs);
+    await domain.write(0, 'write -P 0x22 1M 64k');
+    await domain.write(1, 'write -P 0x22 1M 64k');
+    expect(await exactBackup()).toEqual({ vda: 'bitmap-unusable', vdb: 'incremental' });
+    const newest = (await repository.points()).at(-1)?.checkpoint?.name;
+    expect((await domain.activeImages()).map(({ bitmaps }) => bitmaps)).toEqual([[newest], [newest]]);
+    await call('destroy', domain.name);
+    expect(await storedBitmaps(0)).toEqual([]);
+  });
+
   it('a bitmap of ours that nothing stands for is removed, one of somebody else stays', async () => {
     await start();
     await exactBackup();

@@ -57,7 +57,7 @@ function namedCheckpoints({ incremental, earlier, mode }: PlanOptions): readonly
 }
 
 /** The bitmaps in a domain's images; none where the hypervisor does not let us look. */
-async function visibleBitmaps(
+export async function visibleBitmaps(
   domain: HypervisorDomain,
   signal: AbortSignal | undefined,
 ): Promise<readonly ImageBitmap[]> {

@@ -4,6 +4,7 @@ import type { OpenRepository } from '../repository/open-repository.ts';
 import { BackupJobError, messageOf } from '../words/errors.ts';
 import type { Remark, RemarkReason } from '../words/remarks.ts';
 import { forgetJob } from './job-notes.ts';
+import { deleteCheckpoint } from './leftovers.ts';
 
 /**
  * Ends the job of a backup that is stored, and removes the checkpoints that no disk starts from any more. Whatever
@@ -23,7 +24,7 @@ export async function endStored(ended: {
   const remarks = [...(await endNotedJob(repository, backup))];
   for (const name of superseded)
     try {
-      await domain.deleteCheckpoint(name, { signal });
+      await deleteCheckpoint(domain, name, { signal });
     } catch (error) {
       const message = `the superseded checkpoint ${name} could not be removed: ${messageOf(error)}`;
       remarks.push({ reason: 'checkpoint-left', message, cause: error });

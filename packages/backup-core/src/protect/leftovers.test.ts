@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import type { ImageBitmap } from '../ports/domain.ts';
-import type { DiskName } from '../words/peer-names.ts';
+import { FakeHypervisor } from '../fake-hypervisor.fixture.ts';
 import { diskFacts, domainFacts } from '../job/facts.fixture.ts';
 import type { Survey } from '../job/gather.ts';
-import { type NeededCheckpoint, planCleanup } from './leftovers.ts';
+import type { ImageBitmap } from '../ports/domain.ts';
+import { HypervisorError } from '../words/errors.ts';
+import type { DiskName } from '../words/peer-names.ts';
+import { cleanUp, type NeededCheckpoint, planCleanup } from './leftovers.ts';
 
 const vda = 'vda' as DiskName;
 const vdb = 'vdb' as DiskName;
@@ -100,5 +102,50 @@ describe('what becomes of checkpoints and bitmaps', () => {
       'remove ours-1 of /a',
       'remove ours-1 of /b',
     ]);
+  });
+});
+
+describe('a checkpoint that is deleted', () => {
+  const step = { type: 'delete-checkpoint', name: 'ours-1' } as const;
+
+  /** Two disks with bitmaps of two names; `ours-1` is known to be on one of them. */
+  function domainWithHalf(): FakeHypervisor {
+    const domain = new FakeHypervisor();
+    for (const disk of ['vda', 'vdb']) domain.addDisk(disk, Buffer.alloc(4096));
+    domain.addCheckpoint('theirs', 'vda', 'vdb');
+    domain.addCheckpoint('ours-1', 'vda', 'vdb');
+    domain.checkpoints.set('ours-1', { creationTime: 1, disks: [{ name: 'vdb', bitmap: 'ours-1' }] });
+    return domain;
+  }
+
+  const left = ({ disks }: FakeHypervisor): readonly string[] =>
+    [...disks].flatMap(([disk, { bitmaps }]) => [...bitmaps.keys()].map((name) => `${name} on ${disk}`));
+
+  it('goes with its bitmaps on disks that it is not known to have', async () => {
+    const domain = domainWithHalf();
+    await cleanUp(domain, step);
+    expect([...domain.checkpoints.keys()]).toEqual(['theirs']);
+    expect(left(domain)).toEqual(['theirs on vda', 'theirs on vdb']);
+  });
+
+  it('so do those of one that is forgotten already', async () => {
+    const domain = domainWithHalf();
+    domain.checkpoints.delete('ours-1');
+    await cleanUp(domain, step);
+    expect(left(domain)).toEqual(['theirs on vda', 'theirs on vdb']);
+  });
+
+  it('what cannot be removed is an error', async () => {
+    const domain = domainWithHalf();
+    const error = new HypervisorError('failed', 'in use');
+    domain.failures.set('removeBitmap', error);
+    await expect(cleanUp(domain, step)).rejects.toBe(error);
+  });
+
+  it('is content where the hypervisor does not let us look for more', async () => {
+    const domain = domainWithHalf();
+    domain.imageBitmaps = () => Promise.reject(new HypervisorError('denied', 'no monitor'));
+    await cleanUp(domain, step);
+    expect([...domain.checkpoints.keys()]).toEqual(['theirs']);
   });
 });

@@ -1,4 +1,4 @@
-import type { Survey } from '../job/gather.ts';
+import { type Survey, visibleBitmaps } from '../job/gather.ts';
 import type { CallOptions, CheckpointSpec, HypervisorDomain } from '../ports/domain.ts';
 import { type DiskName, shown } from '../words/peer-names.ts';
 
@@ -97,10 +97,25 @@ export async function cleanUp(
     case 'redefine-checkpoint':
       return domain.redefineCheckpoint(step.checkpoint, options);
     case 'delete-checkpoint':
-      return domain.deleteCheckpoint(step.name, options);
+      return deleteCheckpoint(domain, step.name, options);
     case 'remove-bitmap':
       return domain.removeBitmap(step, options);
   }
+}
+
+/**
+ * Deletes a checkpoint and every bitmap of its name. The hypervisor removes those of the disks that the checkpoint is
+ * known to have. One that was made known again may have fewer than it was made on, and the bitmaps of one that was
+ * forgotten meanwhile are nobody's.
+ */
+export async function deleteCheckpoint(
+  domain: HypervisorDomain,
+  name: string,
+  options: CallOptions = {},
+): Promise<void> {
+  await domain.deleteCheckpoint(name, options);
+  for (const bitmap of await visibleBitmaps(domain, options.signal))
+    if (bitmap.name === name) await domain.removeBitmap(bitmap, options);
 }
 
 /** What a step does, for a plan or a message. */
