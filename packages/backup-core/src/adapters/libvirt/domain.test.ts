@@ -52,6 +52,7 @@ function daemon(script: Script, asked: string[] = []): LibvirtDomain {
     getXmlDesc: () => answer('getXmlDesc', () => live),
     isActive: () => answer('isActive', () => true),
     isPersistent: () => answer('isPersistent', () => false),
+    checkpointCreateXml: () => answer('redefine', () => checkpoint('c1')),
     getBlockInfo: (disk: string) => answer(`getBlockInfo ${disk}`, () => ({ capacity: 4096 })),
     listAllCheckpoints: () => answer('listAllCheckpoints', () => (script.checkpoints ?? []).map(checkpoint)),
     checkpointLookupByName: (name: string) => answer('lookup', () => checkpoint(name)),
@@ -213,6 +214,30 @@ describe('LibvirtDomain', () => {
     const bitmap = { node: 'libvirt-1-format', name: 'c1' };
     await refusing([]).removeBitmap(bitmap);
     expect((await failure(refusing(nodes).removeBitmap(bitmap))).message).toMatch(/Dirty bitmap not found/);
+  });
+
+  it('does not take the word of libvirt for it that a bitmap of a backing image is gone', async () => {
+    const monitor = {
+      'block-dirty-bitmap-remove': (): unknown => ({ error: { desc: 'Node is read-only' } }),
+      'query-named-block-nodes': () => ({ return: nodes }),
+    };
+    const backed = `<source file='/i/over'/><backingStore type='file'><source file='/i/a'/></backingStore>`;
+    const asked: string[] = [];
+    const domain = daemon({ monitor, disksXml: disk('vda', backed) }, asked);
+    const error = await failure(domain.removeBitmap({ node: 'libvirt-1-format', name: 'c1' }));
+    expect(error.message).toMatch(/Node is read-only/);
+    expect(asked.filter((call) => /^(redefine|delete)/.test(call))).toEqual(['redefine', 'delete 0']);
+  });
+
+  it('says so where a job has a bitmap of a checkpoint in use that it can only forget', async () => {
+    const busy = [{ ...nodes[0], 'dirty-bitmaps': [{ name: 'c1', busy: true }] }];
+    const monitor = {
+      'query-named-block-nodes': () => ({ return: busy }),
+      'block-dirty-bitmap-remove': () => ({ error: { desc: 'currently in use' } }),
+    };
+    const fail = { 'delete 0': reply(virErrorNumber.VIR_ERR_INTERNAL_ERROR, 'currently in use') };
+    const error = await failure(daemon({ monitor, fail }).deleteCheckpoint('c1'));
+    expect(error.message).toMatch(/cannot remove the dirty bitmap c1 of domain web1: .*currently in use/);
   });
 
   it('removes the bitmaps of the other disks where it can only forget a checkpoint, because one is missing', async () => {

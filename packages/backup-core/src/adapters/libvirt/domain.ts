@@ -191,7 +191,7 @@ export class LibvirtDomain implements HypervisorDomain {
           // A bitmap that is missing on one disk fails the deletion before those of the others are removed.
           await checkpoint.delete({ flags: METADATA_ONLY, signal });
           for (const bitmap of await this.imageBitmaps({ signal }))
-            if (bitmap.name === name && !bitmap.isBusy) await this.removeBitmap(bitmap, { signal });
+            if (bitmap.name === name) await this.removeBitmap(bitmap, { signal });
         }
       } catch (error) {
         if (!isReply(error, 'isNoDomainCheckpoint')) throw error;
@@ -223,11 +223,22 @@ export class LibvirtDomain implements HypervisorDomain {
         parseMonitorReply(await this.#domain.monitorCommand(command, { signal }));
       } catch (error) {
         if (isReply(error, 'isOperationInvalid')) return;
-        const bitmaps = await this.imageBitmaps({ signal });
-        const left = bitmaps.find((bitmap) => bitmap.node === node && bitmap.name === name);
-        if (left !== undefined && !(await this.#removeBelow(left, signal))) throw error;
+        const left = await this.#findBitmap(node, name, signal);
+        if (left === undefined) return;
+        if (!(await this.#removeBelow(left, signal))) throw error;
+        // libvirt removes what it finds on its way down a chain, and is content with any.
+        if ((await this.#findBitmap(node, name, signal)) !== undefined) throw error;
       }
     });
+  }
+
+  async #findBitmap(
+    node: string,
+    name: string,
+    signal: AbortSignal | undefined,
+  ): Promise<ImageBitmap | undefined> {
+    const bitmaps = await this.imageBitmaps({ signal });
+    return bitmaps.find((bitmap) => bitmap.node === node && bitmap.name === name);
   }
 
   /**
