@@ -211,6 +211,23 @@ describe.skipIf(servers.skip)(servers.title('what earlier runs left on a domain'
     await domain.reconnect(libvirt);
   });
 
+  it('forgetDomain of a domain that is off says that the bitmaps stay, and takes them off once it runs', async () => {
+    await start();
+    await exactBackup();
+    await call('destroy', domain.name);
+    const off = await repository.forgetDomain(domain.handle, { dryRun: false });
+    expect(off.remarks.map(({ message }) => message)).toEqual([
+      `domain ${domain.name} is off: the bitmaps stay in its images, until this is done while it runs`,
+    ]);
+    expect(await domain.handle.listAllCheckpoints()).toEqual([]);
+    expect(await storedBitmaps(0)).toHaveLength(1);
+    await call('start', domain.name, '--paused');
+    const on = await repository.forgetDomain(domain.handle, { dryRun: false });
+    expect([on.steps.map(({ type }) => type), on.remarks]).toEqual([['remove-bitmap'], []]);
+    await call('destroy', domain.name);
+    expect(await storedBitmaps(0)).toEqual([]);
+  });
+
   it('forgetDomain lets an internal snapshot be reverted to', async () => {
     await start();
     await exactBackup();

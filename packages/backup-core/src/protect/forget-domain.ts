@@ -38,8 +38,14 @@ export async function forgetDomain(
   const work = { kind: 'backup', domain: domain.uuid } as const;
   await using lease = await takeLease(repository.store.storage, repository.owners, work, { signal: given });
   return await withSignals([lease.lost, given], async (signal) => {
-    const steps = planCleanup(await surveyDomain(domain, signal), [], isOurs, isOurs);
+    const survey = await surveyDomain(domain, signal);
+    const steps = planCleanup(survey, [], isOurs, isOurs);
     const remarks: Remark[] = [];
+    if (!survey.facts.isActive && steps.length > 0)
+      remarks.push({
+        reason: 'leftovers',
+        message: `domain ${domain.name} is off: the bitmaps stay in its images, until this is done while it runs`,
+      });
     for (const step of dryRun ? [] : steps)
       try {
         await cleanUp(domain, step, { signal });

@@ -261,4 +261,13 @@ describe('a domain that is forgotten', () => {
     domain.failures.set('deleteCheckpoint', new HypervisorError('failed', 'no'));
     expect(reasons((await repository.forgetDomain(domain)).remarks)).toEqual(['leftovers']);
   });
+
+  it('that the bitmaps of one that is off stay is a remark, in the rehearsal too', async () => {
+    await using repository = await open();
+    await repository.backup(domain);
+    domain.active = false;
+    for (const dryRun of [true, false])
+      expect(reasons((await repository.forgetDomain(domain, { dryRun })).remarks)).toEqual(['leftovers']);
+    expect((await repository.forgetDomain(domain)).remarks).toEqual([]);
+  });
 });
