@@ -14,6 +14,20 @@ async function hasJob({ domain }: Bench): Promise<boolean> {
   }
 }
 
+/** What QEMU says of an image that it has open, be it one that backs another. */
+interface BlockNode {
+  readonly file: string;
+  readonly 'dirty-bitmaps'?: readonly { readonly name?: string }[];
+}
+
+/** All bitmaps of ours, in all layers of all disks. */
+async function ourBitmaps({ domain }: Bench): Promise<{ readonly name: string; readonly path: string }[]> {
+  const nodes = (await domain.qmp('query-named-block-nodes', { flat: true })) as readonly BlockNode[];
+  return nodes.flatMap(({ file, 'dirty-bitmaps': bitmaps = [] }) =>
+    bitmaps.flatMap(({ name = '' }) => (OURS.test(name) ? [{ name, path: file }] : [])),
+  );
+}
+
 /** What a backup left that nothing needs any more. */
 async function unneeded(bench: Bench, ledgers: readonly Ledger[], succeeded: boolean): Promise<string[]> {
   const found = readdirSync(bench.libvirtd.scratchDir).map((name) => `file ${name}`);
@@ -27,9 +41,9 @@ async function unneeded(bench: Bench, ledgers: readonly Ledger[], succeeded: boo
   );
   // A bitmap that lost its checkpoint is cleared away by a backup that goes well.
   if (!succeeded) return found;
-  for (const { path, bitmaps } of await bench.on())
-    for (const name of bitmaps)
-      if (OURS.test(name) && !names.includes(name)) found.push(`bitmap ${name} in ${path}`);
+  await bench.on();
+  for (const { name, path } of await ourBitmaps(bench))
+    if (!names.includes(name)) found.push(`bitmap ${name} in ${path}`);
   return found;
 }
 
