@@ -14,6 +14,7 @@ import { forgetDomain, type ForgetOptions, type ForgetResult } from './protect/f
 import { type BackupResult, takeBackup, type TakeBackupOptions } from './protect/take-backup.ts';
 import type { KeepPolicy } from './repository/keep-policy.ts';
 import { copyPoints as copyStoredPoints, type CopyPointsReport } from './repository/copy-points.ts';
+import { repair, type RepairReport } from './repository/repair.ts';
 import { verify, type VerifyReport } from './repository/verify/verify.ts';
 import { prune, type PruneReport } from './repository/prune.ts';
 import type { OpenRepository } from './repository/open-repository.ts';
@@ -43,6 +44,8 @@ import {
   POINT,
   PRUNE_OPTIONS,
   type PruneRepositoryOptions,
+  REPAIR_OPTIONS,
+  type RepairRepositoryOptions,
   RESTORE_OPTIONS,
   type RestoreOptions,
   type RestoreTarget,
@@ -274,6 +277,18 @@ export class BackupRepository implements AsyncDisposable {
     checkOptions('verify', options, VERIFY_OPTIONS);
     const { store, owners } = this.#repository;
     return verify(store, owners, { ...options, mode: options.mode ?? 'quick' });
+  }
+
+  /**
+   * Looks as `verify` does, and writes down what is damaged: nothing that is stored from now on shares it, and the next
+   * backup of a domain reads anew what its newest point has lost. The points that are damaged stay so.
+   *
+   * @throws as `verify`, and NotFoundError `point` for a manifest that is not damaged
+   */
+  async repair(options: RepairRepositoryOptions = {}): Promise<RepairReport> {
+    checkOptions('repair', options, REPAIR_OPTIONS);
+    const { store, owners } = this.#repository;
+    return repair(store, owners, { ...options, mode: options.mode ?? 'quick' });
   }
 
   /** See `copyPoints`. */

@@ -88,12 +88,14 @@ export type {
   DomainSelector,
   OpenRepositoryOptions,
   PruneRepositoryOptions,
+  RepairRepositoryOptions,
   RestoreOptions,
   RestoreTarget,
   VerifyRepositoryOptions,
 } from './repository-options.ts';
 export type { CopiedPoint, CopyPointsReport } from './repository/copy-points.ts';
 export type { VerifiedDisk, VerifiedPoint, VerifyMode, VerifyReport } from './repository/verify/verify.ts';
+export type { RepairReport } from './repository/repair.ts';
 export type { DamagedRange } from './repository/verify/check-tree.ts';
 export type { KeepPolicy, KeepReason } from './repository/keep-policy.ts';
 export type { KeptPoint, PruneReport } from './repository/prune.ts';

@@ -194,6 +194,14 @@ export interface CopyPointsOptions {
   readonly onProgress?: OnProgress | undefined;
 }
 
+/** For `BackupRepository.repair`. */
+export interface RepairRepositoryOptions extends VerifyRepositoryOptions {
+  /** Only says what would be done. */
+  readonly dryRun?: boolean | undefined;
+  /** Damaged manifests, as a listing names them, that are moved out of the way. */
+  readonly manifests?: readonly string[] | undefined;
+}
+
 /** The checks of options of that name. */
 export const COPY_OPTIONS: OptionChecks<CopyPointsOptions> = {
   points: idsOfPoints,
@@ -207,4 +215,10 @@ export const VERIFY_OPTIONS: OptionChecks<VerifyRepositoryOptions> = {
     wanted: '"quick", "deep" or { sample: share }',
     accepts: (value) => value === 'quick' || value === 'deep' || someObject.accepts(value),
   },
+};
+/** The checks of options of that name. */
+export const REPAIR_OPTIONS: OptionChecks<RepairRepositoryOptions> = {
+  ...VERIFY_OPTIONS,
+  dryRun: trueOrFalse,
+  manifests: { wanted: 'an array of names of manifests', accepts: Array.isArray },
 };

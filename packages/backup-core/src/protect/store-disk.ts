@@ -3,9 +3,12 @@ import type { BatchSink } from '../ports/sink.ts';
 import { BLOCK_SIZE } from '../repository/format.ts';
 import type { PackWriter } from '../repository/packs/pack-writer.ts';
 import type { StoredDisk } from '../repository/point.ts';
+import type { Quarantine } from '../repository/quarantine.ts';
 import type { BaseTree } from '../repository/tree/builder.ts';
+import { cutTree } from '../repository/tree/cut-tree.ts';
 import { DiskWriter, tailToRead, type WrittenDisk } from '../repository/tree/disk-writer.ts';
 import type { TreeStore } from '../repository/tree/tree-store.ts';
+import type { DamagedRange } from '../repository/verify/check-tree.ts';
 import type { DiskReading } from '../words/disk-answers.ts';
 import { DamagedError } from '../words/errors.ts';
 import { type DiskName, diskName } from '../words/peer-names.ts';
@@ -22,6 +25,8 @@ export interface StoreDiskOptions {
   readonly pointId: string;
   /** What it shares blocks with. */
   readonly base: EarlierCopy | undefined;
+  /** What must not be shared, whatever the base has. */
+  readonly quarantine: Quarantine;
   /** It shares with none because that has gone on for too long. */
   readonly isAged: boolean;
   readonly audit: Audit | undefined;
@@ -64,7 +69,7 @@ class DiskCopy {
 
   async take(): Promise<StoredCopy> {
     const { base, audit } = this.#options;
-    const tree = base && treeOf(base);
+    const { tree, harmed } = await this.#believedBase();
     const { size, dirtyBytes = 0 } = this.#disk;
     const start = base?.disk.nextAudit ?? 0;
     const isIncremental = this.#reading.mode === 'incremental';
@@ -75,19 +80,61 @@ class DiskCopy {
       BLOCK_SIZE,
     );
     const tail = tailToRead(base?.disk.size ?? 0, size);
-    const written = await this.#write(tree, { audit: window.ranges, doubtful: tail && [tail] });
+    const doubtful = tail === undefined ? harmed : [...harmed, tail];
+    const written = await this.#write(tree, { audit: window.ranges, doubtful });
     const { auditedBytes, changedBytes } = written.counts;
+    const healed = this.#healed(harmed);
     if (changedBytes === 0)
-      return { disk: this.#describe(written, this.#reading, window.next, base), remarks: [] };
+      return {
+        disk: { ...this.#describe(written, this.#reading, window.next, base), ...healed.counts },
+        remarks: healed.remarks,
+      };
     const message = `the bitmap of disk ${this.#disk.name} called ${changedBytes} of ${auditedBytes} audited bytes clean that had changed: the disk was read in full`;
     // What the first reading stored is not stored again: it is what the second shares with.
     await this.#options.packs.seal();
     const whole = await this.#write({ root: written.root, size }, { isWhole: true });
     const both = { root: whole.root, counts: sumOf(written, whole) };
+    const described = this.#describe(
+      both,
+      { mode: 'full', reason: 'bitmap-wrong', message },
+      window.next,
+      base,
+    );
     return {
-      disk: this.#describe(both, { mode: 'full', reason: 'bitmap-wrong', message }, window.next, base),
-      remarks: [{ reason: 'bitmap-wrong', message, disk: this.#disk.name }],
+      disk: { ...described, ...healed.counts },
+      remarks: [...healed.remarks, { reason: 'bitmap-wrong', message, disk: this.#disk.name }],
     };
+  }
+
+  /**
+   * What the base has, but for what is written down as damaged: that is zero in it, and read.
+   *
+   * @throws DamagedError if nothing of it can be believed
+   */
+  async #believedBase(): Promise<{
+    readonly tree: BaseTree | undefined;
+    readonly harmed: readonly DamagedRange[];
+  }> {
+    const { base, quarantine, store, packs, signal } = this.#options;
+    if (base === undefined) return { tree: undefined, harmed: [] };
+    const harmed = await quarantine.rangesOf(store, base.disk, signal);
+    if (harmed.length === 0) return { tree: treeOf(base), harmed };
+    const tree = await cutTree(store, treeOf(base), harmed, { packs, signal });
+    // It is read while the disk is.
+    await packs.seal();
+    return { tree, harmed };
+  }
+
+  #healed(harmed: readonly DamagedRange[]): {
+    readonly counts: Pick<StoredDisk, 'healedBytes'>;
+    readonly remarks: readonly Remark[];
+  } {
+    if (harmed.length === 0) return { counts: {}, remarks: [] };
+    const { name } = this.#disk;
+    const healedBytes = harmed.reduce((sum, { length }) => sum + length, 0);
+    const id = this.#options.base?.point.point.id ?? '';
+    const message = `${healedBytes} bytes that point ${id} holds of disk ${name} are written down as damaged: they were read and stored anew`;
+    return { counts: { healedBytes }, remarks: [{ reason: 'healed', message, disk: name }] };
   }
 
   async takeAnew(cause: DamagedError): Promise<StoredCopy> {
@@ -134,6 +181,7 @@ class DiskCopy {
     base: EarlierCopy | undefined,
   ): StoredDisk {
     const { name, size, image, dirtyBytes } = this.#disk;
+    const freeOf = this.#options.quarantine.ids;
     return {
       ...counts,
       // The hypervisor's name went through the same check.
@@ -145,6 +193,7 @@ class DiskCopy {
       root: root ?? null,
       treeSince: base === undefined ? this.#options.pointId : base.disk.treeSince,
       nextAudit,
+      ...(freeOf !== undefined && { freeOf }),
     };
   }
 }

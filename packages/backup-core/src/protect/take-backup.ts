@@ -9,6 +9,7 @@ import { type Lease, takeLease } from '../repository/leases.ts';
 import type { OpenRepository } from '../repository/open-repository.ts';
 import type { PackWriter } from '../repository/packs/pack-writer.ts';
 import type { Point } from '../repository/point.ts';
+import { type Quarantine, readQuarantine } from '../repository/quarantine.ts';
 import { listPoints, type ListedPoint, type PointListing, sealPoint } from '../repository/points.ts';
 import { messageOf } from '../words/errors.ts';
 import { withSignals } from '../words/joined-signal.ts';
@@ -87,6 +88,7 @@ interface Run extends BackupContext {
   readonly lease: Lease;
   readonly listing: PointListing;
   readonly copies: ReadonlyMap<DiskName, EarlierCopy>;
+  readonly quarantine: Quarantine;
   /** Disks that share with no earlier point, because that has gone on for too long. */
   readonly aged: ReadonlySet<DiskName>;
   readonly id: string;
@@ -134,19 +136,22 @@ async function underBackupLease(
   const { remarks, survey } = await reapDomain(repository, domain, tools.files, reaping);
   const id = ulid(listing.points.at(-1)?.point.id);
   const aged = agedDisks(copies, options.maxTreeAgeMs);
+  const quarantine = await readQuarantine(repository.store, { signal });
   const run: Run = {
     ...context,
     tools: { ...tools, survey },
     lease,
     listing,
     copies,
+    quarantine,
     aged,
     id,
     options,
     signal,
   };
   const result = await runBackup(run);
-  return { ...result, remarks: [...remarks, ...damagedRemarks(listing), ...result.remarks] };
+  const damaged = damagedRemarks(listing, quarantine);
+  return { ...result, remarks: [...remarks, ...damaged, ...result.remarks] };
 }
 
 /** The point is stored: a lease that cannot be given back is a remark. */
@@ -297,11 +302,11 @@ async function storeDisks(run: Run, backup: PullBackup, packs: PackWriter): Prom
 }
 
 function diskOptions(
-  { repository: { store }, id, copies, aged, options: { audit, onProgress } }: Run,
+  { repository: { store }, id, copies, quarantine, aged, options: { audit, onProgress } }: Run,
   disk: PullBackupDisk,
   packs: PackWriter,
 ): Omit<Parameters<typeof storeDisk>[1], 'signal'> {
-  const common = { store, packs, pointId: id, audit, onProgress };
+  const common = { store, packs, pointId: id, quarantine, audit, onProgress };
   if (aged.has(disk.name as DiskName)) return { ...common, base: undefined, isAged: true };
   const base =
     disk.mode === 'incremental'
@@ -310,11 +315,12 @@ function diskOptions(
   return { ...common, base, isAged: false };
 }
 
-function damagedRemarks({ damaged }: PointListing): readonly Remark[] {
-  return damaged.map(({ name, reason }) => ({
-    reason: 'earlier-damaged',
-    message: `the manifest ${name} is damaged: ${reason}`,
-  }));
+function damagedRemarks({ damaged }: PointListing, { lost }: Quarantine): readonly Remark[] {
+  const messages = [
+    ...damaged.map(({ name, reason }) => `the manifest ${name} is damaged: ${reason}`),
+    ...lost.map(({ name, reason }) => `the record of damage ${name} cannot be read: ${reason}`),
+  ];
+  return messages.map((message) => ({ reason: 'earlier-damaged', message }));
 }
 
 function countsOf(point: Point): Omit<BackupResult, 'remarks'> {

@@ -9,6 +9,7 @@ import type { Lease, LeaseOptions } from './leases.ts';
 import type { PackWriter } from './packs/pack-writer.ts';
 import type { Point, StoredDisk } from './point.ts';
 import { type ListedPoint, listPoints, sealPoint } from './points.ts';
+import { type Quarantine, readQuarantine } from './quarantine.ts';
 import type { BaseTree } from './tree/builder.ts';
 import { DiskReader } from './tree/disk-reader.ts';
 import { DiskWriter } from './tree/disk-writer.ts';
@@ -141,10 +142,12 @@ class PointsCopy {
     const older = present.filter(({ point: { id } }) => id < point.id);
     const base = (older.at(-1) ?? present[0])?.point;
     const copied = { id: point.id, readBytes: 0, storedBytes: 0 };
+    const quarantine = await readQuarantine(this.#to, { signal });
     const disks: StoredDisk[] = [];
     for (const disk of point.disks) {
-      const { stored, readBytes, storedBytes } = await this.#copyDisk(point, disk, base, packs, signal);
-      disks.push(stored);
+      const shared = await this.#soundBase(base, disk, quarantine, signal);
+      const { stored, readBytes, storedBytes } = await this.#copyDisk(point, disk, shared, packs, signal);
+      disks.push({ ...stored, freeOf: quarantine.ids });
       copied.readBytes += readBytes;
       copied.storedBytes += storedBytes;
     }
@@ -154,6 +157,23 @@ class PointsCopy {
     await commit(this.#to.storage, { lease, intent }, sealed.object, sealed.bytes, { signal });
     this.#twins.set(point.id, point);
     return copied;
+  }
+
+  /** The point to share blocks of a disk with; undefined: none, since what it has is written down as damaged. */
+  async #soundBase(
+    base: Point | undefined,
+    { name }: StoredDisk,
+    quarantine: Quarantine,
+    signal: AbortSignal,
+  ): Promise<Point | undefined> {
+    const disk = base?.disks.find((each) => each.name === name);
+    if (disk === undefined || quarantine.ids === undefined) return base;
+    try {
+      return (await quarantine.rangesOf(this.#to, disk, signal)).length === 0 ? base : undefined;
+    } catch (error) {
+      if (error instanceof DamagedError) return undefined;
+      throw error;
+    }
   }
 
   async #copyDisk(

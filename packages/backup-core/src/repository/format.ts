@@ -7,6 +7,7 @@ export const HASH_BYTES = 32;
 export const REPOSITORY_FILE = 'repository.json';
 export const PACKS = 'packs/';
 export const POINTS = 'points/';
+export const QUARANTINE = 'damaged/';
 
 /** Blocks of a disk of so many bytes; the last one may be short. */
 export function blocksOf(size: number): number {

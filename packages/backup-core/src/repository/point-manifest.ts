@@ -120,7 +120,7 @@ function diskOf(fields: Fields): StoredDisk {
   const size = count(fields.size, 'disk.size');
   if (size > MAX_DISK_BYTES) throw new Error(`a disk cannot have ${size} bytes`);
   const image = record(fields.image, 'disk.image');
-  const { dirtyBytes } = fields;
+  const { dirtyBytes, healedBytes, freeOf } = fields;
   return {
     name,
     size,
@@ -134,6 +134,10 @@ function diskOf(fields: Fields): StoredDisk {
     root: fields.root === null ? null : decodeReference(record(fields.root, 'disk.root')),
     treeSince: matching(fields.treeSince, ULID, 'disk.treeSince'),
     nextAudit: count(fields.nextAudit, 'disk.nextAudit'),
+    ...(healedBytes === undefined ? {} : { healedBytes: count(healedBytes, 'disk.healedBytes') }),
+    ...(freeOf === undefined
+      ? {}
+      : { freeOf: list(freeOf, 'disk.freeOf').map((each) => matching(each, ULID, 'disk.freeOf')) }),
     readBytes: count(fields.readBytes, 'disk.readBytes'),
     auditedBytes: count(fields.auditedBytes, 'disk.auditedBytes'),
     changedBytes: count(fields.changedBytes, 'disk.changedBytes'),

@@ -34,6 +34,10 @@ export interface StoredDisk extends DiskCounts {
   readonly treeSince: string;
   /** Where the next audit of it begins, in bytes. */
   readonly nextAudit: number;
+  /** Bytes that were read because what the point before has of them is written down as damaged; absent: none. */
+  readonly healedBytes?: number | undefined;
+  /** Ids of the records of damage of which its tree has nothing; absent: there was none. */
+  readonly freeOf?: readonly string[] | undefined;
 }
 
 /** Other things of a domain that are small and stored with a point, such as its NVRAM. */

@@ -8,6 +8,7 @@ import { markPoints } from './mark.ts';
 import { PieceSet } from './packs/piece-set.ts';
 import { listPacks, putNextGeneration } from './packs/stored-packs.ts';
 import { listPoints } from './points.ts';
+import { readQuarantine, unreached } from './quarantine.ts';
 import { planSweep, type SparsePack, type SweepPlan } from './sweep-plan.ts';
 import type { TreeStore } from './tree/tree-store.ts';
 import { underLease } from './under-lease.ts';
@@ -90,12 +91,16 @@ export async function sweepUnder(
   const unknown = await markStored(store, pieces, marked, signal);
   if (unknown.length > 0) return nothing(unknown);
   const plan = await planSweep(store, packs, pieces, options);
-  if (plan.dead.length + plan.superseded.length + plan.sparse.length === 0) return nothing([]);
+  const quarantine = await readQuarantine(store, { signal });
+  const work = [plan.dead, plan.superseded, plan.sparse, unreached(quarantine, pieces)];
+  if (work.every(({ length }) => length === 0)) return nothing([]);
   const others = await outlastOthers(store, owners, lease, options);
   if (others.length > 0) return nothing(others);
   const unknownNow = await markStored(store, pieces, marked, signal);
   if (unknownNow.length > 0) return nothing(unknownNow);
   await lease.confirm({ signal });
+  // Nobody can share any more what they warn of.
+  for (const { name } of unreached(quarantine, pieces)) await storage.remove(name, { signal });
   return new Removal(store, owners, lease, options, pieces).run(plan);
 }
 

@@ -16,6 +16,8 @@ export type RemarkReason =
   | 'plaintext'
   /** The previous point, or part of it, is damaged. */
   | 'earlier-damaged'
+  /** What is written down as damaged of the previous point was read and stored anew. */
+  | 'healed'
   /** What a crashed run left was removed, or could not be. */
   | 'leftovers';
 

@@ -29,6 +29,12 @@ export class Harm {
     this.#pieces.set(keyOf(reference), { reference: { hash, pack, number }, reason });
   }
 
+  /** What another one says, too. */
+  addAll(other: Harm): void {
+    for (const [pack, reason] of other.packs) this.addPack(pack, reason);
+    for (const { reference, reason } of other.pieces) this.add(reference, reason);
+  }
+
   /** Why what is referred to is damaged; undefined: nothing is known against it. */
   reasonOf(reference: Reference): string | undefined {
     return (

@@ -6,6 +6,8 @@ import { BLOCK_SIZE } from '../format.ts';
 import type { LeaseOptions } from '../leases.ts';
 import type { Point, PointReference } from '../point.ts';
 import { type ListedPoint, listPoints, type PointListing } from '../points.ts';
+import type { PieceSet } from '../packs/piece-set.ts';
+import { type Quarantine, readQuarantine } from '../quarantine.ts';
 import type { TreeStore } from '../tree/tree-store.ts';
 import { underLease } from '../under-lease.ts';
 import { checkBlocks } from './check-blocks.ts';
@@ -52,8 +54,10 @@ export interface VerifyReport {
   readonly points: readonly VerifiedPoint[];
   /** Objects where points are that are none, or none any more. */
   readonly damagedManifests: PointListing['damaged'];
-  /** Packs that are missing, or that cannot be read at all. */
+  /** Packs of these points that are missing, or that cannot be read at all. */
   readonly damagedPacks: readonly { readonly pack: string; readonly reason: string }[];
+  /** Records of damage that cannot be read: until they are repaired, nothing older than them is shared. */
+  readonly damagedRecords: PointListing['damaged'];
   /** Points whose predecessor is not there any more, which harms none of them. */
   readonly missingPrevious: readonly { readonly id: string; readonly previous: PointReference }[];
   /** What was looked at, and the bytes that were read of packs; what points share once. */
@@ -61,53 +65,76 @@ export interface VerifyReport {
 }
 
 /**
- * Checks what is stored. What is damaged is reported, not thrown.
+ * Checks what is stored. What is damaged is reported, not thrown. What is written down as damaged is reported, too,
+ * where it is not looked at.
  *
  * @throws NotFoundError for a point that is not there; RepositoryError
  */
 export function verify(store: TreeStore, owners: Owners, options: VerifyOptions): Promise<VerifyReport> {
-  const share = shareOf(options.mode);
-  const fresh = store.fresh();
+  checkMode(options.mode);
   return underLease(store.storage, owners, { kind: 'read' }, options, async (_, signal) => {
-    const listing = await listPoints(store.storage, { keys: store.keys, signal });
-    const points = chosen(listing, options.points);
-    const { harm, checked } = await findHarm(fresh, points, share, { ...options, signal });
-    const harmed = new HarmedDisks(fresh, harm, signal);
-    const verified: VerifiedPoint[] = [];
-    for (const { point } of points) verified.push(await verifiedPoint(point, harmed));
-    const isDamaged = verified.some(({ disks }) => disks.some(({ state }) => state === 'damaged'));
-    return {
-      isWhole: !isDamaged && listing.damaged.length === 0,
-      points: verified,
-      damagedManifests: listing.damaged,
-      damagedPacks: [...harm.packs].map(([pack, reason]) => ({ pack, reason })),
-      missingPrevious: missingPrevious(points, listing),
-      checked,
-    };
+    const { report } = await examine(store.fresh(), { ...options, signal });
+    return report;
   });
 }
 
-/** Finds what is damaged of all that points consist of. @param share - of the blocks that are read */
-export async function findHarm(
+/** A report, and what it was made of. */
+export interface Examination {
+  readonly report: VerifyReport;
+  /** What of the points is damaged, and what is written down as damaged and was not looked at. */
+  readonly harm: Harm;
+  readonly quarantine: Quarantine;
+  /** Whether every block of every point was read. */
+  readonly isComplete: boolean;
+}
+
+/** Looks at what is stored, for the owner of a lease. @param store - with nothing in memory */
+export async function examine(store: TreeStore, options: VerifyOptions): Promise<Examination> {
+  const { signal } = options;
+  const share = shareOf(options.mode);
+  const listing = await listPoints(store.storage, { keys: store.keys, signal });
+  const quarantine = await readQuarantine(store, { signal });
+  const points = chosen(listing, options.points);
+  const harm = share < 1 ? quarantine.harm() : new Harm();
+  const { pieces, checked } = await findHarm(store, points, harm, { ...options, share });
+  const harmed = new HarmedDisks(store, harm, signal);
+  const verified: VerifiedPoint[] = [];
+  for (const { point } of points) verified.push(await verifiedPoint(point, harmed));
+  const isDamaged = verified.some(({ disks }) => disks.some(({ state }) => state === 'damaged'));
+  const packs = [...harm.packs].filter(([pack]) => pieces.hasPack(pack));
+  const report = {
+    isWhole: !isDamaged && listing.damaged.length + quarantine.lost.length === 0,
+    points: verified,
+    damagedManifests: listing.damaged,
+    damagedPacks: packs.map(([pack, reason]) => ({ pack, reason })),
+    damagedRecords: quarantine.lost.map(({ name, reason }) => ({ name, reason })),
+    missingPrevious: missingPrevious(points, listing),
+    checked,
+  };
+  return { report, harm, quarantine, isComplete: share === 1 && options.points === undefined };
+}
+
+/** Adds what is damaged of all that points consist of. */
+async function findHarm(
   store: TreeStore,
   points: readonly ListedPoint[],
-  share: number,
-  { signal, onProgress }: Pick<VerifyOptions, 'signal' | 'onProgress'>,
-): Promise<{ readonly harm: Harm; readonly checked: VerifyReport['checked'] }> {
-  const harm = new Harm();
+  harm: Harm,
+  { share, signal, onProgress }: Pick<VerifyOptions, 'signal' | 'onProgress'> & { readonly share: number },
+): Promise<{ readonly pieces: PieceSet; readonly checked: VerifyReport['checked'] }> {
   const tree = new TreeCheck(store, harm, signal);
   for (const { point } of points) for (const disk of point.disks) await tree.check(disk);
   const { pages, blocks } = tree.counts;
-  if (share === 0) return { harm, checked: { pages, blocks: 0, bytes: 0 } };
+  const { pieces } = tree;
+  if (share === 0) return { pieces, checked: { pages, blocks: 0, bytes: 0 } };
   const total = Math.round(blocks * BLOCK_SIZE * share);
   let done = 0;
   const onBytes = (bytes: number): void => {
     done = Math.min(total, done + bytes);
     onProgress?.({ phase: 'verify', disk: undefined, done, total });
   };
-  const read = await checkBlocks(store, tree.pieces, harm, { share, signal, onBytes });
+  const read = await checkBlocks(store, pieces, harm, { share, signal, onBytes });
   onProgress?.({ phase: 'verify', disk: undefined, done: total, total });
-  return { harm, checked: { pages, ...read } };
+  return { pieces, checked: { pages, ...read } };
 }
 
 async function verifiedPoint({ id, domain, disks }: Point, harmed: HarmedDisks): Promise<VerifiedPoint> {
@@ -117,6 +144,11 @@ async function verifiedPoint({ id, domain, disks }: Point, harmed: HarmedDisks):
     verified.push({ name: disk.name, state: ranges.length > 0 ? 'damaged' : 'whole', ranges });
   }
   return { id, domain, disks: verified };
+}
+
+/** @throws BackupUsageError for a share that is none */
+export function checkMode(mode: VerifyMode): void {
+  shareOf(mode);
 }
 
 function shareOf(mode: VerifyMode): number {
