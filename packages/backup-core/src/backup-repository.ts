@@ -12,6 +12,7 @@ import type { Sink } from './ports/sink.ts';
 import type { Storage } from './ports/storage.ts';
 import { forgetDomain, type ForgetOptions, type ForgetResult } from './protect/forget-domain.ts';
 import { type BackupResult, takeBackup, type TakeBackupOptions } from './protect/take-backup.ts';
+import { type LiveReport, verifyLive, type VerifyLiveOptions } from './protect/verify-live.ts';
 import type { KeepPolicy } from './repository/keep-policy.ts';
 import { copyPoints as copyStoredPoints, type CopyPointsReport } from './repository/copy-points.ts';
 import { repair, type RepairReport } from './repository/repair.ts';
@@ -38,6 +39,7 @@ import {
   type DomainSelector,
   FORGET_OPTIONS,
   KEEP_POLICY,
+  LIVE_OPTIONS,
   OPEN_OPTIONS,
   type OpenRepositoryOptions,
   PLACE,
@@ -289,6 +291,21 @@ export class BackupRepository implements AsyncDisposable {
     checkOptions('repair', options, REPAIR_OPTIONS);
     const { store, owners } = this.#repository;
     return repair(store, owners, { ...options, mode: options.mode ?? 'quick' });
+  }
+
+  /**
+   * Compares the newest point of a running domain with it, by hashes: what has not changed since, as the dirty bitmaps
+   * say, must be what is stored. Reads the domain through a job of its own, which makes no checkpoint.
+   *
+   * @throws NotFoundError `point`, and as `backup`
+   */
+  async verifyLive(
+    domain: LibvirtDomainHandle | HypervisorDomain,
+    options: VerifyLiveOptions = {},
+  ): Promise<LiveReport> {
+    checkOptions('verifyLive', options, LIVE_OPTIONS);
+    const tools = { openExport: this.#openExport, files: localJobFiles };
+    return verifyLive({ repository: this.#repository, domain: hypervisorDomain(domain), tools }, options);
   }
 
   /** See `copyPoints`. */

@@ -102,6 +102,7 @@ export type { KeptPoint, PruneReport } from './repository/prune.ts';
 export type { RestoreResult } from './restore/restore-disk.ts';
 export type { BadRange, SalvageReport } from './restore/salvage-disk.ts';
 export type { BackupMode, BackupResult, TakeBackupOptions } from './protect/take-backup.ts';
+export type { LiveDisk, LiveReport, VerifyLiveOptions } from './protect/verify-live.ts';
 export type { Audit } from './protect/audit-window.ts';
 export type { ForgetOptions, ForgetResult } from './protect/forget-domain.ts';
 export type { CleanupStep } from './protect/leftovers.ts';

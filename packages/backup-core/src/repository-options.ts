@@ -3,6 +3,7 @@ import type { Sink } from './ports/sink.ts';
 import { checkAudit } from './protect/audit-window.ts';
 import type { ForgetOptions } from './protect/forget-domain.ts';
 import type { TakeBackupOptions } from './protect/take-backup.ts';
+import type { VerifyLiveOptions } from './protect/verify-live.ts';
 import type { KeepPolicy } from './repository/keep-policy.ts';
 import type { EncryptionOptions, RepositoryKey } from './repository/key-envelope.ts';
 import type { Compression } from './repository/repository-file.ts';
@@ -221,4 +222,16 @@ export const REPAIR_OPTIONS: OptionChecks<RepairRepositoryOptions> = {
   ...VERIFY_OPTIONS,
   dryRun: trueOrFalse,
   manifests: { wanted: 'an array of names of manifests', accepts: Array.isArray },
+};
+/** The checks of options of that name. */
+export const LIVE_OPTIONS: OptionChecks<VerifyLiveOptions> = {
+  disks: listOfDisks,
+  share: {
+    wanted: 'a share above 0 and up to 1',
+    accepts: (value) => typeof value === 'number' && value > 0 && value <= 1,
+  },
+  scratchDir: someText,
+  idleTimeoutMs: milliseconds,
+  signal: abortSignal,
+  onProgress: someFunction,
 };

@@ -1,12 +1,10 @@
 import pLimit from 'p-limit';
 import type { PlanOptions } from '../job/plan.ts';
-import { type JobTools, type PullBackup, runPullBackup } from '../job/pull/pull-backup.ts';
+import type { PullBackup } from '../job/pull/pull-backup.ts';
 import type { PullBackupDisk } from '../job/pull/pull-backup-disk.ts';
-import type { HypervisorDomain } from '../ports/domain.ts';
 import { commit } from '../repository/commit.ts';
 import { Intent } from '../repository/intents.ts';
 import { type Lease, takeLease } from '../repository/leases.ts';
-import type { OpenRepository } from '../repository/open-repository.ts';
 import type { PackWriter } from '../repository/packs/pack-writer.ts';
 import type { Point } from '../repository/point.ts';
 import { type Quarantine, readQuarantine } from '../repository/quarantine.ts';
@@ -22,7 +20,7 @@ import type { Audit } from './audit-window.ts';
 import { describePoint } from './describe-point.ts';
 import { endStored } from './end-stored.ts';
 import { type EarlierCopy, earlierDisks, likeliestBase, neededCheckpoints, newestCopies } from './history.ts';
-import { forgetJob, noteJob } from './job-notes.ts';
+import { type BackupContext, giveUpJob, runNotedJob } from './noted-job.ts';
 import { reapDomain } from './reap.ts';
 import { type StoredCopy, storeDisk } from './store-disk.ts';
 import { unusualRemarks } from './unusual-disks.ts';
@@ -71,15 +69,9 @@ export interface BackupResult {
   readonly remarks: readonly Remark[];
 }
 
-/** What a backup is taken with. */
-export interface BackupContext {
-  readonly repository: OpenRepository;
-  readonly domain: HypervisorDomain;
-  readonly tools: JobTools;
-}
-
 /** How long an abort waits for the end of a job whose point is stored, which takes a fraction of that. */
 const LATE_ABORT_GRACE_MS = 1000;
+
 /** Disks that are transferred at the same time. */
 const PARALLEL_DISKS = 2;
 
@@ -209,9 +201,7 @@ async function backUp(
   try {
     point = await storePoint(run, backup);
   } catch (error) {
-    const failure = await backup.abortFor(error);
-    if (!leftBehind(failure)) await forgetJob(repository, backup.name).catch(() => undefined);
-    throw failure;
+    throw await giveUpJob(run, backup, error);
   }
   stored();
   const before = neededCheckpoints(copies).map(({ name }) => name);
@@ -222,31 +212,16 @@ async function backUp(
 }
 
 function beginBackup(run: Run): Promise<PullBackup> {
-  const { repository, domain, copies, aged, options, signal } = run;
+  const { repository, copies, aged, options, signal } = run;
   const { mode = 'auto', disks, scratchDir, idleTimeoutMs } = options;
-  return runPullBackup(
-    domain,
-    { ...run.tools, note: (planned) => noteJob(repository, planned, { signal }) },
-    {
-      name: jobName(repository.id, run.id),
-      earlier: earlierDisks(copies),
-      tooOld: aged,
-      demote: mode !== 'incremental',
-      ...(mode === 'full' && { mode }),
-      ...{ disks, scratchDir, idleTimeoutMs, signal },
-    },
-  ).catch(async (error: unknown) => {
-    // Where a job may be left the next backup has to know of it.
-    if (!leftBehind(error))
-      await forgetJob(repository, jobName(repository.id, run.id)).catch(() => undefined);
-    throw error;
+  return runNotedJob(run, {
+    name: jobName(repository.id, run.id),
+    earlier: earlierDisks(copies),
+    tooOld: aged,
+    demote: mode !== 'incremental',
+    ...(mode === 'full' && { mode }),
+    ...{ disks, scratchDir, idleTimeoutMs, signal },
   });
-}
-
-/** Whether an error says that something of the job is there yet. */
-function leftBehind(error: unknown): boolean {
-  const left: unknown = error instanceof Error && 'cleanupErrors' in error ? error.cleanupErrors : [];
-  return Array.isArray(left) && left.length > 0;
 }
 
 /** Stores what the job shows. Fulfilled: the point is there. Rejected: it is not, and nothing of it. */

@@ -6,6 +6,7 @@ import {
   positiveInteger,
   rangesInOrder,
   someText,
+  trueOrFalse,
 } from '../words/check-options.ts';
 import {
   AUDITED,
@@ -55,6 +56,11 @@ export interface LayoutOptions {
   /** Of an incremental, ranges whose clean data is emitted as `audit`: in order, they may reach past the end. */
   readonly audit?: readonly ByteRange[] | undefined;
   /**
+   * Of an incremental, emits nothing but what is clean within the ranges to audit: data as `audit`, and zeroes. A block
+   * that is dirty or doubtful in part is left out.
+   */
+  readonly auditOnly?: boolean | undefined;
+  /**
    * Cuts the disk into blocks of so many bytes, the last of which may be shorter: a block is emitted whole if
    * anything of it would be, and is zero only if all of it is. Default: 1.
    */
@@ -68,6 +74,7 @@ const LAYOUT_OPTIONS: OptionChecks<LayoutOptions> = {
   cluster: positiveInteger,
   lastCleanCluster: positiveInteger,
   audit: rangesInOrder,
+  auditOnly: trueOrFalse,
   alignment: positiveInteger,
   signal: abortSignal,
 };
@@ -88,9 +95,10 @@ export async function* layout(
   options: LayoutOptions = {},
 ): AsyncGenerator<LayoutRange, void, undefined> {
   checkOptions('layout', options, LAYOUT_OPTIONS);
-  const { dirtyBitmap, cluster, alignment = 1, audit = [], signal } = options;
+  const { dirtyBitmap, cluster, alignment = 1, audit = [], auditOnly = false, signal } = options;
   const doubtful = dirtyBitmap === undefined ? [] : await doubtsOf(source, options);
-  const blocks = new Blocks(alignment, dirtyBitmap === undefined);
+  const isFull = dirtyBitmap === undefined;
+  const blocks = new Blocks(alignment, auditOnly ? cleanTypeOf : (all, any) => typeOf(all, any, isFull));
   const walk = { dirtyBitmap, cluster, from: 0, to: source.exportSize, signal };
   for await (const known of walkStatus(source, walk)) {
     let pieces = known;
@@ -115,14 +123,15 @@ async function doubtsOf(
 /** Takes pieces in order, makes whole blocks of them, and joins those of one type. */
 class Blocks {
   readonly #alignment: number;
-  readonly #isFull: boolean;
+  readonly #typeOf: (all: number, any: number) => LayoutRange['type'] | undefined;
   /** A block of which only the beginning is known: the states that all, and that any, of its pieces have. */
   #begun: { offset: number; length: number; all: number; any: number } | undefined;
   #pending: { type: LayoutRange['type']; offset: number; length: number } | undefined;
 
-  constructor(alignment: number, isFull: boolean) {
+  /** @param type - of a block, by the states that all and that any of its pieces have; undefined: left out */
+  constructor(alignment: number, type: (all: number, any: number) => LayoutRange['type'] | undefined) {
     this.#alignment = alignment;
-    this.#isFull = isFull;
+    this.#typeOf = type;
   }
 
   *take(pieces: Iterable<Piece>): Generator<LayoutRange, void, undefined> {
@@ -164,7 +173,7 @@ class Blocks {
 
   /** @returns the range before, if this one does not continue it */
   #join(all: number, any: number, offset: number, length: number): LayoutRange | undefined {
-    const type = typeOf(all, any, this.#isFull);
+    const type = this.#typeOf(all, any);
     if (type === undefined) return undefined;
     const pending = this.#pending;
     if (pending?.type === type && pending.offset + pending.length === offset) {
@@ -182,4 +191,10 @@ function typeOf(all: number, any: number, isFull: boolean): LayoutRange['type'] 
   // Zeroes in a part of a block are stored by storing the block.
   if (isFull || (any & (DIRTY | DOUBTFUL | ZERO)) !== 0) return 'data';
   return (any & AUDITED) === 0 ? undefined : 'audit';
+}
+
+/** @returns undefined: left out */
+function cleanTypeOf(all: number, any: number): LayoutRange['type'] | undefined {
+  if ((any & (DIRTY | DOUBTFUL)) !== 0 || (any & AUDITED) === 0) return undefined;
+  return (all & ZERO) !== 0 ? 'zero' : 'audit';
 }

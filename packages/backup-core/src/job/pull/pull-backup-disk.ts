@@ -24,6 +24,8 @@ export interface RangeOptions {
   readonly alignment?: number | undefined;
   /** Of an incremental, clean ranges that are read all the same, in order. */
   readonly audit?: readonly ByteRange[] | undefined;
+  /** Of an incremental, nothing but what is clean within the ranges to audit: data as `audit`, and zeroes. */
+  readonly auditOnly?: boolean | undefined;
   /** Of an incremental, ranges that are taken for dirty, whatever the bitmap says. */
   readonly doubtful?: readonly ByteRange[] | undefined;
   /** Everything, whatever the bitmap of an incremental says. */
@@ -51,6 +53,7 @@ export function dirtyContextOf({ exportBitmap }: PlannedDisk): string | undefine
 const RANGE_OPTIONS = {
   alignment: positiveInteger,
   audit: rangesInOrder,
+  auditOnly: trueOrFalse,
   doubtful: someRanges,
   isWhole: trueOrFalse,
   signal: abortSignal,
@@ -145,11 +148,11 @@ export class PullBackupDisk {
    */
   async copyTo(sink: Sink | BatchSink, options: CopyOptions & RangeOptions = {}): Promise<CopyProgress> {
     checkOptions('copyTo', options, COPY_OPTIONS);
-    const { alignment, audit, doubtful, isWhole, ...copy } = options;
+    const { alignment, audit, auditOnly, doubtful, isWhole, ...copy } = options;
     const signal = options.signal ?? this.#job.signal;
     const outcome = this.#begin(signal);
     try {
-      const ranges = this.#layout({ alignment, audit, doubtful, isWhole, signal });
+      const ranges = this.#layout({ alignment, audit, auditOnly, doubtful, isWhole, signal });
       const copied = await copyRanges([this.#source], ranges, sink, { ...copy, signal });
       outcome.ended();
       return copied;
@@ -159,13 +162,13 @@ export class PullBackupDisk {
   }
 
   #layout(options: RangeOptions): AsyncGenerator<LayoutRange, void, undefined> {
-    const { alignment, audit, isWhole, signal } = options;
+    const { alignment, audit, auditOnly, isWhole, signal } = options;
     const { cluster, lastCleanCluster, smallestSize } = this.#plan;
     const doubts = [...beyondSmallest(this.size, smallestSize), ...(options.doubtful ?? [])];
     const doubtful = doubts.sort((a, b) => a.offset - b.offset);
     const dirtyBitmap = isWhole === true ? undefined : dirtyContextOf(this.#plan);
     const trusted = { dirtyBitmap, doubtful, cluster, lastCleanCluster };
-    return layout(this.#source, { ...trusted, alignment, audit, signal });
+    return layout(this.#source, { ...trusted, alignment, audit, auditOnly, signal });
   }
 
   async *#reading<Item>(

@@ -112,6 +112,29 @@ export class DiskReader implements BlockSource {
     return joined(blocks.filter((block, index) => !isSame(block, index)));
   }
 
+  /** Which blocks of a range are stored, without reading any: the others are zero. */
+  async storedIn(
+    { offset, length }: ByteRange,
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<readonly ByteRange[]> {
+    this.#check(offset, length);
+    const end = blocksOf(offset + length);
+    const found: ExpectedBlock[] = [];
+    for (let block = Math.floor(offset / BLOCK_SIZE); block < end;) {
+      const leaf = Math.floor(block / FANOUT);
+      const page = await this.#tree.leaf(leaf, this.#signal(options.signal));
+      const next = Math.min(end, (leaf + 1) * FANOUT);
+      for (; block < next; block++)
+        if (page?.has(block % FANOUT) === true)
+          found.push({
+            range: 0,
+            ...this.#extentOf({ type: 'data', first: block, count: 1 }),
+            hash: undefined,
+          });
+    }
+    return joined(found);
+  }
+
   /** Reads `length` bytes from `offset` on. @throws DamagedError naming the pack and the range */
   async read(
     offset: number,
