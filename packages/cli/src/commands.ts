@@ -46,7 +46,7 @@ export const commands: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./commands/restore-disk.ts')).command,
   },
   'verify-points': {
-    summary: 'checks what is stored, and names what is damaged',
+    summary: 'names what is damaged, quarantines it, compares with the domain',
     load: async () => (await import('./commands/verify-points.ts')).command,
   },
 };

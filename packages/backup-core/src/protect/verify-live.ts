@@ -55,8 +55,11 @@ export interface LiveDisk {
 export interface LiveReport {
   /** Whether something was compared, and nothing of it is different or damaged. */
   readonly isWhole: boolean;
+  /** The domain that was read. */
   readonly domain: { readonly name: string; readonly uuid: string };
+  /** The disks that the job had, in the order of the domain's definition. */
   readonly disks: readonly LiveDisk[];
+  /** The domain's other disks. */
   readonly excluded: readonly ExcludedDisk[];
   /** What a crash had left on the domain, and what became of it. */
   readonly remarks: readonly Remark[];
