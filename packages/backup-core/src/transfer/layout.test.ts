@@ -206,7 +206,13 @@ function widened(all: readonly Unit[], cluster: number): Unit[] {
 }
 
 /** What becomes of a block, from its units: the naive way. */
-function expected(block: readonly Unit[], isFull: boolean): string {
+function expected(block: readonly Unit[], mode: 'full' | 'incremental' | 'audit'): string {
+  const isFull = mode === 'full';
+  if (mode === 'audit') {
+    const isClean = !block.some(({ dirty, doubtful }) => dirty || doubtful);
+    if (!isClean || !block.some(({ audited }) => audited)) return '';
+    return block.every(({ zero }) => zero) ? 'zero' : 'audit';
+  }
   if (block.every(({ zero }) => zero)) return 'zero';
   if (isFull || block.some(({ zero, dirty, doubtful }) => zero || dirty || doubtful)) return 'data';
   return block.some(({ audited }) => audited) ? 'audit' : '';
@@ -233,15 +239,16 @@ describe('layout and a model that looks at one block after the other', () => {
         cut,
         fc.integer({ min: 1, max: 7 }),
         fc.integer({ min: 1, max: 7 }),
-        fc.boolean(),
-        async (all, reply, block, cluster, isFull) => {
+        fc.constantFrom('full', 'incremental', 'audit'),
+        async (all, reply, block, cluster, mode) => {
           const contexts = {
             [BASE_ALLOCATION]: all.map(({ zero }) => (zero ? 3 : 0)),
             [BITMAP]: all.map(({ dirty }) => (dirty ? 1 : 0)),
           };
           const ranges = await collect(
             layout(source(contexts, reply), {
-              ...(isFull ? {} : { dirtyBitmap: BITMAP }),
+              ...(mode === 'full' ? {} : { dirtyBitmap: BITMAP }),
+              auditOnly: mode === 'audit',
               alignment: block * UNIT,
               cluster: cluster * UNIT,
               doubtful: rangesWhere(all, ({ doubtful }) => doubtful),
@@ -254,7 +261,7 @@ describe('layout and a model that looks at one block after the other', () => {
               seen[at] = `${seen[at] ?? ''}${type}`;
           const wanted = all.map((_, index) => {
             const first = index - (index % block);
-            return expected(widened(all, cluster).slice(first, first + block), isFull);
+            return expected(widened(all, cluster).slice(first, first + block), mode);
           });
           expect(seen).toEqual(wanted);
           for (const [index, range] of ranges.slice(1).entries()) {
