@@ -82,9 +82,11 @@ export function verifyLive(context: BackupContext, options: VerifyLiveOptions): 
     const copies = newestCopies(points);
     const superseded = new Set(points.flatMap(({ point }) => point.checkpoint?.name ?? []));
     const needed = neededCheckpoints(copies);
-    const remarks = await reapDomain(repository, domain, context.tools.files, { needed, superseded, signal });
+    const reaping = { needed, superseded, signal };
+    const { remarks, survey } = await reapDomain(repository, domain, context.tools.files, reaping);
+    const surveyed = { ...context, tools: { ...context.tools, survey } };
     const name = jobName(repository.id, ulid(last.point.id));
-    const report = await compareDomain(context, copies, { ...options, signal, name });
+    const report = await compareDomain(surveyed, copies, { ...options, signal, name });
     return { ...report, remarks };
   });
 }
