@@ -81,7 +81,17 @@ export type { Reference } from './repository/tree/page.ts';
 export type { DiskCounts } from './repository/tree/disk-writer.ts';
 export type { DiskReader } from './repository/tree/disk-reader.ts';
 export type { Compression } from './repository/repository-file.ts';
-export type { EncryptionOptions, RepositoryKey } from './repository/key-envelope.ts';
+export type { EncryptionOptions } from './repository/key-envelope.ts';
+export type { KeyType, NewKey, RepositoryKey } from './repository/key-slot.ts';
+export type { KeyChange } from './repository/change-key.ts';
+export type {
+  EncryptionInfo,
+  KeyInfo,
+  LeaseInfo,
+  RepositoryDomain,
+  RepositoryInfo,
+} from './repository/repository-info.ts';
+export { changeKey, type KeyReport, repositoryInfo, type RepositoryInfoOptions } from './repository-care.ts';
 export { BackupRepository, copyPoints } from './backup-repository.ts';
 export type {
   CopyPointsOptions,

@@ -5,7 +5,9 @@ import type { ForgetOptions } from './protect/forget-domain.ts';
 import type { TakeBackupOptions } from './protect/take-backup.ts';
 import type { VerifyLiveOptions } from './protect/verify-live.ts';
 import type { KeepPolicy } from './repository/keep-policy.ts';
-import type { EncryptionOptions, RepositoryKey } from './repository/key-envelope.ts';
+import type { KeyChange } from './repository/change-key.ts';
+import type { EncryptionOptions } from './repository/key-envelope.ts';
+import type { RepositoryKey } from './repository/key-slot.ts';
 import type { Compression } from './repository/repository-file.ts';
 import type { VerifyMode } from './repository/verify/verify.ts';
 import {
@@ -107,6 +109,10 @@ const idsOfPoints: OptionCheck = {
   wanted: 'an array of ids of points',
   accepts: (value) => Array.isArray(value) && value.every((id) => someText.accepts(id)),
 };
+const someKey: OptionCheck = {
+  wanted: '{ passphrase }, 32 bytes or a function',
+  accepts: (value) => someObject.accepts(value) || someFunction.accepts(value),
+};
 const countOfPoints: OptionCheck = {
   wanted: 'a whole number from 0 on',
   accepts: (value) => value === 0 || positiveInteger.accepts(value),
@@ -121,10 +127,40 @@ export const OPEN_OPTIONS: OptionChecks<OpenRepositoryOptions> = {
   create: trueOrFalse,
   compression: oneOf('none', 'deflate', 'zstd'),
   encryption: someObject,
-  key: anything,
+  key: someKey,
   privateKey: { wanted: '32 bytes', accepts: (value) => value instanceof Uint8Array && value.length === 32 },
   workers: threads,
   openExport: someFunction,
+  signal: abortSignal,
+};
+
+/** The checks of options of that name. */
+export const INFO_OPTIONS: OptionChecks<{
+  key?: RepositoryKey | undefined;
+  signal?: AbortSignal | undefined;
+}> = {
+  key: someKey,
+  signal: abortSignal,
+};
+
+const keyBytes = (value: unknown): boolean => value instanceof Uint8Array && value.length === 32;
+const isNewKey = (value: unknown): boolean =>
+  someObject.accepts(value) && someObject.accepts((value as { key?: unknown }).key);
+const listOf = (wanted: string, isOne: (value: unknown) => boolean): OptionCheck => ({
+  wanted: `an array of ${wanted}`,
+  accepts: (value) => Array.isArray(value) && value.every(isOne),
+});
+
+/** The checks of options of that name. */
+export const KEY_CHANGE: OptionChecks<KeyChange> = {
+  key: someKey,
+  privateKey: { wanted: '32 bytes', accepts: keyBytes },
+  newKey: { wanted: '{ key, wrapped }', accepts: isNewKey },
+  addKeys: listOf('{ key, wrapped }', isNewKey),
+  removeKeys: listOf('ids of keys', someText.accepts),
+  addRecipients: listOf('public keys, 32 bytes each', keyBytes),
+  removeRecipients: listOf('public keys, 32 bytes each', keyBytes),
+  dryRun: trueOrFalse,
   signal: abortSignal,
 };
 

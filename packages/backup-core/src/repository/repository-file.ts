@@ -6,11 +6,12 @@ import { shown } from '../words/peer-names.ts';
 import { BLOCK_SIZE, REPOSITORY_FILE } from './format.ts';
 import { COMPANIONS } from './companions.ts';
 import {
+  checkedEncryption,
   createEncryption,
   type EncryptionFields,
   type EncryptionOptions,
   openEncryption,
-  type RepositoryKey,
+  type OpeningKeys,
 } from './key-envelope.ts';
 import type { RepositoryKeys } from './seal.ts';
 import { isMissing, isTaken, storageFailure } from './storage-errors.ts';
@@ -46,12 +47,19 @@ export interface CreateRepositoryOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface OpenRepositoryFileOptions {
-  /** Of an encrypted repository. */
-  readonly key?: RepositoryKey | undefined;
-  /** Of a recipient, X25519: to read what is sealed to public keys. */
-  readonly privateKey?: Uint8Array | undefined;
+export interface OpenRepositoryFileOptions extends OpeningKeys {
   readonly signal?: AbortSignal | undefined;
+}
+
+/** What `repository.json` says. */
+export interface RepositoryFields {
+  readonly format: number;
+  readonly id: string;
+  readonly blockSize: number;
+  readonly compression: Compression;
+  /** ISO 8601, UTC. */
+  readonly createdAt?: string | undefined;
+  readonly encryption?: EncryptionFields | undefined;
 }
 
 /**
@@ -67,18 +75,23 @@ export async function createRepositoryFile(
   const { compression = 'none', encryption, companions = COMPANIONS, signal } = options;
   if (!COMPRESSIONS.includes(compression))
     throw new BackupUsageError('option', `compression must be one of ${COMPRESSIONS.join(', ')}`);
-  checkZstd(compression);
+  if (!canPack(compression))
+    throw new BackupUsageError(
+      'option',
+      `compression zstd needs Node 22.15 or later, not ${process.version}`,
+    );
   await checkEmpty(storage, signal);
   const id = randomBytes(4).toString('hex');
-  const content = {
+  const content = encodeRepositoryFile({
     format: FORMAT,
     id,
     blockSize: BLOCK_SIZE,
     compression,
+    createdAt: new Date().toISOString(),
     encryption: encryption && (await createEncryption(id, encryption)),
-  };
+  });
   for (const [name, bytes] of Object.entries(companions)) await putIfAbsent(storage, name, bytes, signal);
-  await putIfAbsent(storage, REPOSITORY_FILE, Buffer.from(`${JSON.stringify(content, null, 1)}\n`), signal);
+  await putIfAbsent(storage, REPOSITORY_FILE, content, signal);
   // Somebody else's may have come first.
   return openRepositoryFile(storage, { key: encryption?.key, signal });
 }
@@ -88,25 +101,47 @@ export async function openRepositoryFile(
   storage: Storage,
   { key, privateKey, signal }: OpenRepositoryFileOptions = {},
 ): Promise<OpenRepositoryFile> {
+  const { fields } = await readRepositoryFile(storage, signal);
+  const { format, id, blockSize, compression, encryption } = fields;
+  if (!canPack(compression))
+    throw new RepositoryError(
+      'format',
+      `${storage.description} is packed with zstd, which needs Node 22.15 or later, not ${process.version}`,
+    );
+  const keys = encryption && (await openEncryption(id, encryption, { key, privateKey }));
+  return { format, id, blockSize, compression, keys };
+}
+
+/**
+ * What a repository says of itself, without any key.
+ *
+ * @throws RepositoryError `absent`, `format`, `foreign`
+ */
+export async function readRepositoryFile(
+  storage: Storage,
+  signal?: AbortSignal,
+): Promise<{ readonly bytes: Uint8Array; readonly fields: RepositoryFields }> {
   const bytes = await readFile(storage, signal);
   const fields = parse(bytes, storage.description);
-  const { format, id, blockSize, compression, encryption } = fields;
+  const { format, id, blockSize, compression, createdAt, encryption } = fields;
   if (format !== FORMAT)
     throw new RepositoryError(
       'format',
       `${storage.description} is a repository of format ${String(format)}; this version knows ${FORMAT}`,
     );
-  if (typeof id !== 'string' || !ID.test(id) || blockSize !== BLOCK_SIZE)
+  const isSound = typeof id === 'string' && ID.test(id) && blockSize === BLOCK_SIZE;
+  if (!isSound || (createdAt !== undefined && typeof createdAt !== 'string'))
     throw new RepositoryError('format', `${REPOSITORY_FILE} in ${storage.description} makes no sense`);
   const known = COMPRESSIONS.find((each) => each === compression);
   if (known === undefined)
     throw new RepositoryError('format', `the compression of ${storage.description} is not known`);
-  checkZstd(known);
-  const keys =
-    encryption === undefined
-      ? undefined
-      : await openEncryption(id, checkedEncryption(encryption, storage.description), { key, privateKey });
-  return { format, id, blockSize, compression: known, keys };
+  if (encryption !== undefined) checkedEncryption(encryption, storage.description);
+  return { bytes, fields: fields as unknown as RepositoryFields };
+}
+
+/** The object that is `repository.json`. */
+export function encodeRepositoryFile(fields: RepositoryFields): Uint8Array {
+  return Buffer.from(`${JSON.stringify(fields, null, 1)}\n`);
 }
 
 async function readFile(storage: Storage, signal: AbortSignal | undefined): Promise<Uint8Array> {
@@ -133,20 +168,6 @@ function parse(bytes: Uint8Array, description: string): Readonly<Record<string, 
       cause: error,
     });
   }
-}
-
-function checkedEncryption(value: unknown, description: string): EncryptionFields {
-  const fields = value as Partial<Record<keyof EncryptionFields, unknown>> | null;
-  const data = fields?.data as { publicKey?: unknown; sealed?: unknown } | undefined;
-  const isSound =
-    fields?.cipher === 'aes-256-gcm' &&
-    typeof fields.salt === 'string' &&
-    typeof fields.master === 'string' &&
-    (fields.wrapped === undefined || typeof fields.wrapped === 'string') &&
-    (data === undefined || (typeof data.publicKey === 'string' && Array.isArray(data.sealed)));
-  if (!isSound)
-    throw new RepositoryError('format', `the encryption of ${description} is not known to this version`);
-  return fields as unknown as EncryptionFields;
 }
 
 async function checkEmpty(storage: Storage, signal: AbortSignal | undefined): Promise<void> {
@@ -180,7 +201,6 @@ async function putIfAbsent(
   }
 }
 
-function checkZstd(compression: Compression): void {
-  if (compression === 'zstd' && !('zstdCompressSync' in zlib))
-    throw new RepositoryError('format', 'the repository is packed with zstd, which this Node does not have');
+function canPack(compression: Compression): boolean {
+  return compression !== 'zstd' || 'zstdCompressSync' in zlib;
 }
