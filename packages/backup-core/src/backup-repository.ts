@@ -6,18 +6,21 @@ import { hypervisorDomain, type LibvirtDomainHandle } from './adapters/libvirt/d
 import { openNbdSink } from './adapters/nbd/nbd-sink.ts';
 import { openNbdExport } from './adapters/nbd/open-export.ts';
 import { ownerState, processIdentity } from './adapters/process-identity.ts';
+import { countsOfBackup, countsOfCopy, countsOfRemoval, countsOfVerify } from './counts.ts';
+import { traceWork } from './diagnostics.ts';
 import type { OpenExport } from './ports/block-source.ts';
 import type { HypervisorDomain } from './ports/domain.ts';
 import type { Sink } from './ports/sink.ts';
 import type { Storage } from './ports/storage.ts';
 import { forgetDomain, type ForgetOptions, type ForgetResult } from './protect/forget-domain.ts';
+import { noteRemoval } from './protect/job-notes.ts';
 import { type BackupResult, takeBackup, type TakeBackupOptions } from './protect/take-backup.ts';
 import { type LiveReport, verifyLive, type VerifyLiveOptions } from './protect/verify-live.ts';
 import type { KeepPolicy } from './repository/keep-policy.ts';
 import { copyPoints as copyStoredPoints, type CopyPointsReport } from './repository/copy-points.ts';
 import { repair, type RepairReport } from './repository/repair.ts';
 import { verify, type VerifyReport } from './repository/verify/verify.ts';
-import { prune, type PruneReport } from './repository/prune.ts';
+import { forgetPoints, prune, type PruneReport, type RemovalOptions } from './repository/prune.ts';
 import type { OpenRepository } from './repository/open-repository.ts';
 import type { Point } from './repository/point.ts';
 import { hasPoint, listPoints, type PointListing } from './repository/points.ts';
@@ -38,6 +41,9 @@ import {
   DOMAIN,
   type DomainSelector,
   FORGET_OPTIONS,
+  FORGET_POINTS_OPTIONS,
+  type ForgetPointsOptions,
+  idsOfPoints,
   KEEP_POLICY,
   LIVE_OPTIONS,
   OPEN_OPTIONS,
@@ -120,7 +126,12 @@ export class BackupRepository implements AsyncDisposable {
   ): Promise<BackupResult> {
     checkOptions('backup', options, BACKUP_OPTIONS);
     const tools = { openExport: this.#openExport, files: localJobFiles };
-    return takeBackup({ repository: this.#repository, domain: hypervisorDomain(domain), tools }, options);
+    const context = { repository: this.#repository, domain: hypervisorDomain(domain), tools };
+    return traceWork(
+      { work: 'backup', repository: this.id, domain: context.domain.uuid },
+      () => takeBackup(context, options),
+      countsOfBackup,
+    );
   }
 
   /**
@@ -183,11 +194,14 @@ export class BackupRepository implements AsyncDisposable {
     checkDiskOf(point, disk);
     checkArgument('the target', target, TARGET);
     const { onProgress } = options;
-    return withRestoreLease(this.#repository, point.id, options, async (signal) => {
-      const reader = await this.#openListed(point, disk, signal);
-      const sink = await this.#openTarget(target, reader, `${point.id} ${disk}`, signal);
-      return restoreDisk(reader, sink, { signal, disk, onProgress });
-    });
+    const restoring = (): Promise<RestoreResult> =>
+      withRestoreLease(this.#repository, point.id, options, async (signal) => {
+        const reader = await this.#openListed(point, disk, signal);
+        const sink = await this.#openTarget(target, reader, `${point.id} ${disk}`, signal);
+        return restoreDisk(reader, sink, { signal, disk, onProgress });
+      });
+    const about = { work: 'restore', repository: this.id, point: point.id, disk } as const;
+    return traceWork(about, restoring, (result) => ({ ...result }));
   }
 
   /**
@@ -206,12 +220,15 @@ export class BackupRepository implements AsyncDisposable {
     checkDiskOf(point, disk);
     checkArgument('the path', path, someText);
     const { onProgress } = options;
-    return withRestoreLease(this.#repository, point.id, options, async (signal) => {
-      const reader = await this.#openListed(point, disk, signal);
-      const salvaged = `${path}.salvaged`;
-      const sink = await createRawFile(salvaged, reader.size, { signal });
-      return { ...(await salvageDisk(reader, sink, { signal, disk, onProgress })), path: salvaged };
-    });
+    const salvaged = `${path}.salvaged`;
+    const salvaging = (): Promise<SalvageReport> =>
+      withRestoreLease(this.#repository, point.id, options, async (signal) => {
+        const reader = await this.#openListed(point, disk, signal);
+        const sink = await createRawFile(salvaged, reader.size, { signal });
+        return salvageDisk(reader, sink, { signal, disk, onProgress });
+      });
+    const about = { work: 'salvage', repository: this.id, point: point.id, disk } as const;
+    return { ...(await traceWork(about, salvaging, ({ badBytes }) => ({ badBytes }))), path: salvaged };
   }
 
   /** Once the lease is held: from now on the point stays. */
@@ -278,7 +295,12 @@ export class BackupRepository implements AsyncDisposable {
   async verify(options: VerifyRepositoryOptions = {}): Promise<VerifyReport> {
     checkOptions('verify', options, VERIFY_OPTIONS);
     const { store, owners } = this.#repository;
-    return verify(store, owners, { ...options, mode: options.mode ?? 'quick' });
+    const checking = { ...options, mode: options.mode ?? 'quick' };
+    return traceWork(
+      { work: 'verify', repository: this.id },
+      () => verify(store, owners, checking),
+      countsOfVerify,
+    );
   }
 
   /**
@@ -317,7 +339,11 @@ export class BackupRepository implements AsyncDisposable {
     checkOptions('copyPoints', options, COPY_OPTIONS);
     for (const repository of [from, to]) checkArgument('what is copied from or to', repository, A_REPOSITORY);
     const { store, owners } = from.#repository;
-    return copyStoredPoints(store, to.#repository.store, owners, options);
+    return traceWork(
+      { work: 'copy-points', repository: to.id },
+      () => copyStoredPoints(store, to.#repository.store, owners, options),
+      countsOfCopy,
+    );
   }
 
   /**
@@ -334,7 +360,35 @@ export class BackupRepository implements AsyncDisposable {
     const uuid = domain === undefined ? undefined : (await this.inspect(domain)).points[0]?.point.domain.uuid;
     if (domain !== undefined && uuid === undefined)
       throw new NotFoundError('domain', `${this.description} has no point of the domain`);
-    return prune(store, owners, { ...rest, policy, domain: uuid });
+    const { dryRun } = options;
+    return traceWork(
+      { work: 'prune', repository: this.id, domain: uuid, dryRun },
+      () => prune(store, owners, { ...rest, ...this.#removal(rest), policy, domain: uuid }),
+      countsOfRemoval,
+    );
+  }
+
+  /**
+   * Removes single points, the newest of a domain and damaged ones included, and what no other point shares with them. As
+   * safe as `prune`. After the newest one has gone, the next backup of the domain reads it in full.
+   *
+   * @param points - ids; of one that is in use the report says that it stays
+   * @throws BackupUsageError, NotFoundError `point` (nothing was removed), RepositoryError (`busy`: another one runs), or
+   * the signal's reason
+   */
+  async forgetPoints(points: readonly string[], options: ForgetPointsOptions = {}): Promise<PruneReport> {
+    checkOptions('forgetPoints', options, FORGET_POINTS_OPTIONS);
+    checkArgument('the points', points, idsOfPoints);
+    const { store, owners } = this.#repository;
+    return traceWork(
+      { work: 'forget-points', repository: this.id, dryRun: options.dryRun },
+      () => forgetPoints(store, owners, { ...options, ...this.#removal(options), points }),
+      countsOfRemoval,
+    );
+  }
+
+  #removal({ signal }: ForgetPointsOptions): RemovalOptions {
+    return { onRemoval: (removed, all) => noteRemoval(this.#repository, removed, all, { signal }) };
   }
 
   /** Ends the workers and lets go of the storage. */
@@ -365,12 +419,18 @@ async function openOrCreate(storage: Storage, options: OpenRepositoryOptions): P
   try {
     const opening = encryption?.key ?? key;
     const file = await openRepositoryFile(storage, { key: opening, privateKey, signal });
-    // Whoever brings a key relies on it.
-    if (opening === undefined || file.keys !== undefined) return file;
-    throw new RepositoryError('key', `${storage.description} is not encrypted, but a key was given`);
+    // Whoever brings a key, or recipients, relies on them.
+    if (opening !== undefined && file.keys === undefined)
+      throw new RepositoryError('key', `${storage.description} is not encrypted, but a key was given`);
+    if ((encryption?.recipients ?? []).length > 0 && file.keys?.isSealed !== true)
+      throw new RepositoryError(
+        'key',
+        `${storage.description} is not sealed to recipients, but some were given`,
+      );
+    return file;
   } catch (error) {
     if (!create || !(error instanceof RepositoryError) || error.reason !== 'absent') throw error;
-    return createRepositoryFile(storage, { compression, encryption, signal });
+    return createRepositoryFile(storage, { compression, encryption, privateKey, signal });
   }
 }
 

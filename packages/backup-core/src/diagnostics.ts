@@ -43,6 +43,56 @@ export interface DiskMessage {
   readonly error?: unknown;
 }
 
+/** What is done in a repository. */
+export type RepositoryWork =
+  'backup' | 'restore' | 'salvage' | 'verify' | 'prune' | 'forget-points' | 'copy-points';
+
+/** What is counted, by the names that results have for it: bytes, objects, points. Never names, data or secrets. */
+export type RepositoryCounts = Readonly<Record<string, number>>;
+
+/** What the channel `libvirt-ts-backup:repository` tells of the work in repositories. */
+export type RepositoryMessage =
+  /** Work begins, ends, or fails. */
+  | {
+      readonly event: 'start' | 'end' | 'error';
+      readonly work: RepositoryWork;
+      /** The repository's id. Of a copy, that which is written. */
+      readonly repository: string;
+      /** UUID of the domain, of a backup. */
+      readonly domain?: string | undefined;
+      /** Id of the point, of a restore or a salvage. */
+      readonly point?: string | undefined;
+      /** `<target dev>`, of a restore or a salvage. */
+      readonly disk?: string | undefined;
+      /** Only what would be done was asked. */
+      readonly dryRun?: boolean | undefined;
+      /** Milliseconds since the start. */
+      readonly elapsedMs: number;
+      /** Of `end`: what the result counts. */
+      readonly counts?: RepositoryCounts | undefined;
+      /** Of `error`. */
+      readonly error?: unknown;
+    }
+  /** A point is stored: from now on it stays, whatever becomes of the rest of the backup. */
+  | {
+      readonly event: 'point-stored';
+      readonly repository: string;
+      readonly domain: string;
+      readonly point: string;
+      readonly counts: RepositoryCounts;
+    }
+  /** A bitmap called blocks clean that had changed. The disk is read in full. */
+  | {
+      readonly event: 'audit-difference';
+      readonly repository: string;
+      readonly domain: string;
+      readonly disk: string;
+      readonly counts: RepositoryCounts;
+    };
+
+type WorkMessage = Extract<RepositoryMessage, { readonly work: unknown }>;
+
+const repositoryChannel = channel('libvirt-ts-backup:repository');
 const jobChannel = channel('libvirt-ts-backup:job');
 const diskChannel = channel('libvirt-ts-backup:disk');
 
@@ -76,4 +126,33 @@ export function traceDisk(job: string, disk: TracedDisk): (event: 'end' | 'error
   };
   tell('start');
   return tell;
+}
+
+/** Tells those who listen what has happened in a repository. */
+export function tellRepository(message: RepositoryMessage): void {
+  if (repositoryChannel.hasSubscribers) repositoryChannel.publish(message);
+}
+
+/** Does a piece of work, and tells those who listen that it begins and how it ends. */
+export async function traceWork<Result>(
+  about: Pick<WorkMessage, 'work' | 'repository' | 'domain' | 'point' | 'disk' | 'dryRun'>,
+  work: () => Promise<Result>,
+  countsOf: (result: Result) => RepositoryCounts,
+): Promise<Result> {
+  const started = performance.now();
+  tellRepository({ ...about, event: 'start', elapsedMs: 0 });
+  try {
+    const result = await work();
+    if (repositoryChannel.hasSubscribers)
+      tellRepository({
+        ...about,
+        event: 'end',
+        elapsedMs: performance.now() - started,
+        counts: countsOf(result),
+      });
+    return result;
+  } catch (error) {
+    tellRepository({ ...about, event: 'error', elapsedMs: performance.now() - started, error });
+    throw error;
+  }
 }

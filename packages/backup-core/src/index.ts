@@ -45,7 +45,13 @@ export type {
   PlannedJob,
   TransferringJob,
 } from './job/job-record.ts';
-export type { DiskMessage, JobMessage } from './diagnostics.ts';
+export type {
+  DiskMessage,
+  JobMessage,
+  RepositoryCounts,
+  RepositoryMessage,
+  RepositoryWork,
+} from './diagnostics.ts';
 export type { CheckpointName, DiskName, DomainUuid } from './words/peer-names.ts';
 export {
   type BlockSource,
@@ -96,6 +102,7 @@ export { BackupRepository, copyPoints } from './backup-repository.ts';
 export type {
   CopyPointsOptions,
   DomainSelector,
+  ForgetPointsOptions,
   OpenRepositoryOptions,
   PruneRepositoryOptions,
   RepairRepositoryOptions,

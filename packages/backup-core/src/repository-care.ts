@@ -11,8 +11,8 @@ import {
   type EncryptionInfo,
   type RepositoryInfo,
 } from './repository/repository-info.ts';
-import { INFO_OPTIONS, KEY_CHANGE } from './repository-options.ts';
-import { checkOptions } from './words/check-options.ts';
+import { INFO_OPTIONS, KEY_CHANGE, PLACE } from './repository-options.ts';
+import { checkArgument, checkOptions } from './words/check-options.ts';
 import { BackupUsageError, RepositoryError } from './words/errors.ts';
 
 /** For `repositoryInfo`. */
@@ -42,6 +42,7 @@ export async function repositoryInfo(
   options: RepositoryInfoOptions = {},
 ): Promise<RepositoryInfo> {
   checkOptions('repositoryInfo', options, INFO_OPTIONS);
+  checkArgument('the place of the repository', place, PLACE);
   const { key, signal } = options;
   return withStorage(place, async (storage) => {
     const { fields } = await readRepositoryFile(storage, signal);
@@ -68,6 +69,7 @@ export async function repositoryInfo(
  */
 export async function changeKey(place: string | Storage, change: KeyChange): Promise<KeyReport> {
   checkOptions('changeKey', change, KEY_CHANGE);
+  checkArgument('the place of the repository', place, PLACE);
   const missing: unknown = change.key;
   if (missing === undefined) throw new BackupUsageError('option', 'the option key of changeKey is missing');
   return withStorage(place, async (storage) => {
@@ -87,7 +89,6 @@ async function withStorage<Result>(
   work: (storage: Storage) => Promise<Result>,
 ): Promise<Result> {
   if (typeof place !== 'string') return work(place);
-  if (place === '') throw new BackupUsageError('option', 'the path of the repository is empty');
   const storage = folderStorage(place, { parents: false });
   try {
     return await work(storage);

@@ -55,6 +55,9 @@ export interface PruneRepositoryOptions {
   readonly onProgress?: OnProgress | undefined;
 }
 
+/** For `BackupRepository.forgetPoints`. */
+export type ForgetPointsOptions = Omit<PruneRepositoryOptions, 'domain'>;
+
 /** For `BackupRepository.restore`. */
 export interface RestoreOptions {
   readonly signal?: AbortSignal | undefined;
@@ -104,8 +107,8 @@ function hasFunctions(value: unknown, ...names: readonly string[]): boolean {
   return names.every((name) => typeof fieldsOf(value)[name] === 'function');
 }
 
-const anything: OptionCheck = { wanted: 'anything', accepts: () => true };
-const idsOfPoints: OptionCheck = {
+/** Ids of points. */
+export const idsOfPoints: OptionCheck = {
   wanted: 'an array of ids of points',
   accepts: (value) => Array.isArray(value) && value.every((id) => someText.accepts(id)),
 };
@@ -195,11 +198,15 @@ export const KEEP_POLICY: OptionChecks<KeepPolicy> = {
   protected: idsOfPoints,
 };
 /** The checks of options of that name. */
-export const PRUNE_OPTIONS: OptionChecks<PruneRepositoryOptions> = {
-  domain: DOMAIN,
+export const FORGET_POINTS_OPTIONS: OptionChecks<ForgetPointsOptions> = {
   dryRun: trueOrFalse,
   signal: abortSignal,
   onProgress: someFunction,
+};
+/** The checks of options of that name. */
+export const PRUNE_OPTIONS: OptionChecks<PruneRepositoryOptions> = {
+  ...FORGET_POINTS_OPTIONS,
+  domain: DOMAIN,
 };
 /** The checks of options of that name. */
 export const FORGET_OPTIONS: OptionChecks<ForgetOptions> = {

@@ -13,6 +13,10 @@ export const commands: Readonly<Record<string, Entry>> = {
     summary: 'backs a running domain up: in full first, what changed after that',
     load: async () => (await import('./commands/backup-domain.ts')).command,
   },
+  'change-key': {
+    summary: 'changes the keys of an encrypted repository, and who can read it',
+    load: async () => (await import('./commands/change-key.ts')).command,
+  },
   'copy-disk': {
     summary: 'copies an NBD export, or the dirty extents of it, to a file',
     load: async () => (await import('./commands/copy-disk.ts')).command,
@@ -24,6 +28,10 @@ export const commands: Readonly<Record<string, Entry>> = {
   'forget-domain': {
     summary: "takes this repository's checkpoints and bitmaps off a domain",
     load: async () => (await import('./commands/forget-domain.ts')).command,
+  },
+  'forget-points': {
+    summary: 'removes single points, also the newest and damaged ones',
+    load: async () => (await import('./commands/forget-points.ts')).command,
   },
   'list-domains': {
     summary: 'the domains of a libvirt daemon, with their UUIDs',
@@ -40,6 +48,10 @@ export const commands: Readonly<Record<string, Entry>> = {
   'prune-points': {
     summary: 'removes the points that a policy does not keep',
     load: async () => (await import('./commands/prune-points.ts')).command,
+  },
+  'repository-info': {
+    summary: 'what a repository is, what is in it, and who works in it',
+    load: async () => (await import('./commands/repository-info.ts')).command,
   },
   'restore-disk': {
     summary: 'writes a disk as it was at a point in time',

@@ -2,9 +2,11 @@ import { basename } from 'node:path';
 import type { JobRecord } from '../job/job-record.ts';
 import type { Storage } from '../ports/storage.ts';
 import type { OpenRepository } from '../repository/open-repository.ts';
-import { isMissing, storageFailure } from '../repository/storage-errors.ts';
+import type { ListedPoint } from '../repository/points.ts';
+import { isMissing, isTaken, storageFailure } from '../repository/storage-errors.ts';
 import { isJobName } from '../words/names.ts';
 import { domainUuid } from '../words/peer-names.ts';
+import { neededCheckpoints, newestCopies } from './history.ts';
 
 /** Where the notes are: one for each job that has not ended, under the job's name. */
 const JOBS = 'jobs/';
@@ -13,8 +15,8 @@ const JOBS = 'jobs/';
 export interface JobNote {
   readonly name: string;
   readonly uuid: string;
-  /** Path of the socket, on the hypervisor. */
-  readonly socket: string;
+  /** Path of the socket, on the hypervisor; null: the job has ended, only its checkpoint is to go. */
+  readonly socket: string | null;
   readonly checkpoint: string | null;
   /** Paths of the scratch files, on the hypervisor. */
   readonly scratch: readonly string[];
@@ -38,10 +40,45 @@ export async function noteJob(
     checkpoint,
     scratch: disks.map((disk) => disk.scratch),
   };
+  await putNote(store, note, signal);
+}
+
+/**
+ * Notes down the checkpoints that points which are about to be removed may have on their domains, and that no other point
+ * knows of: the next backup of the domain removes them.
+ */
+export async function noteRemoval(
+  { id, store }: OpenRepository,
+  removed: readonly ListedPoint[],
+  all: readonly ListedPoint[],
+  { signal }: NoteOptions = {},
+): Promise<void> {
+  for (const uuid of new Set(removed.map(({ point }) => point.domain.uuid))) {
+    const before = all.filter(({ point }) => point.domain.uuid === uuid);
+    const left = new Set(before.filter((each) => !removed.includes(each)).map(checkpointOf));
+    for (const { name } of neededCheckpoints(newestCopies(before)))
+      // A copied point has the checkpoint of another repository.
+      if (!left.has(name) && isJobName(name, id))
+        await putNote(store, { name, uuid, socket: null, checkpoint: name, scratch: [] }, signal);
+  }
+}
+
+function checkpointOf({ point }: ListedPoint): string | undefined {
+  return point.checkpoint?.name;
+}
+
+async function putNote(
+  { storage, keys }: OpenRepository['store'],
+  note: JobNote,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const object = JOBS + note.name;
   const plain = Buffer.from(`${JSON.stringify(note)}\n`);
   try {
-    await store.storage.put(JOBS + name, store.keys?.sealManifest(plain, JOBS + name) ?? plain, { signal });
+    await storage.put(object, keys?.sealManifest(plain, object) ?? plain, { signal });
   } catch (error) {
+    // The job itself has not been seen to end yet, or a removal was interrupted: the checkpoint goes either way.
+    if (note.socket === null && isTaken(error)) return;
     throw storageFailure('note down a job', error, signal);
   }
 }
@@ -100,7 +137,8 @@ function parseNote(bytes: Buffer, name: string, owner: string): JobNote | undefi
       unknown
     >;
     const known = typeof uuid === 'string' ? domainUuid(uuid) : undefined;
-    if (known === undefined || !isFileOf(socket, name) || !Array.isArray(scratch)) return undefined;
+    if (known === undefined || !(socket === null || isFileOf(socket, name)) || !Array.isArray(scratch))
+      return undefined;
     return {
       name,
       uuid: known,

@@ -43,11 +43,12 @@ export async function reapDomain(
     isSuperseded: (name) => superseded.has(name) || notes.some(({ checkpoint }) => checkpoint === name),
     signal,
   });
-  for (const { name, checkpoint } of notes) {
+  for (const { name, socket, checkpoint } of notes) {
     // Of a backup that stored no point nothing else knows the checkpoint: the next run tries again.
     if (checkpoint !== null && isLeft(checkpoint)) continue;
     await forgetJob(repository, name);
-    remarks.push({ reason: 'leftovers', message: `what the interrupted backup ${name} left was removed` });
+    if (socket !== null)
+      remarks.push({ reason: 'leftovers', message: `what the interrupted backup ${name} left was removed` });
   }
   return { remarks, survey };
 }
@@ -58,6 +59,8 @@ async function endDeadJob(
   { name, socket, scratch }: JobNote,
   signal: AbortSignal,
 ): Promise<void> {
+  // That of a point which was removed: there is only its checkpoint.
+  if (socket === null) return;
   // Not its checkpoint: the point may have been stored, and then it is needed.
   const cleanupErrors = [...(await endJob(domain, files, { socket }, { signal }))];
   for (const path of cleanupErrors.length === 0 ? scratch : [])

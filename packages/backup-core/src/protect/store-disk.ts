@@ -30,6 +30,9 @@ export interface StoreDiskOptions {
   /** It shares with none because that has gone on for too long. */
   readonly isAged: boolean;
   readonly audit: Audit | undefined;
+  /** Called when the audit finds bytes that had changed. */
+  readonly onDifference?:
+    ((counts: { readonly auditedBytes: number; readonly changedBytes: number }) => void) | undefined;
   readonly signal: AbortSignal;
   readonly onProgress: OnProgress | undefined;
 }
@@ -90,6 +93,7 @@ class DiskCopy {
         remarks: healed.remarks,
       };
     const message = `the bitmap of disk ${this.#disk.name} called ${changedBytes} of ${auditedBytes} audited bytes clean that had changed: the disk was read in full`;
+    this.#options.onDifference?.({ auditedBytes, changedBytes });
     // What the first reading stored is not stored again: it is what the second shares with.
     await this.#options.packs.seal();
     const whole = await this.#write({ root: written.root, size }, { isWhole: true });

@@ -1,4 +1,5 @@
 import pLimit from 'p-limit';
+import { tellRepository } from '../diagnostics.ts';
 import type { PlanOptions } from '../job/plan.ts';
 import type { PullBackup } from '../job/pull/pull-backup.ts';
 import type { PullBackupDisk } from '../job/pull/pull-backup-disk.ts';
@@ -22,7 +23,7 @@ import { endStored } from './end-stored.ts';
 import { type EarlierCopy, earlierDisks, likeliestBase, neededCheckpoints, newestCopies } from './history.ts';
 import { type BackupContext, giveUpJob, runNotedJob } from './noted-job.ts';
 import { reapDomain } from './reap.ts';
-import { type StoredCopy, storeDisk } from './store-disk.ts';
+import { type StoredCopy, storeDisk, type StoreDiskOptions } from './store-disk.ts';
 import { unusualRemarks } from './unusual-disks.ts';
 
 /** How much is read: see `TakeBackupOptions`. */
@@ -244,6 +245,7 @@ async function storePoint(
     const point = describePoint({ id, domain, backup, checkpoint, disks, previous });
     const sealed = sealPoint(point, store.keys);
     await commit(store.storage, { lease, intent }, sealed.object, sealed.bytes, { signal });
+    tellStored(repository.id, point);
     const unusual = unusualRemarks(disks, listing.points);
     return { listed: sealed, remarks: [...copies.flatMap(({ remarks }) => remarks), ...unusual] };
   } catch (error) {
@@ -277,17 +279,33 @@ async function storeDisks(run: Run, backup: PullBackup, packs: PackWriter): Prom
 }
 
 function diskOptions(
-  { repository: { store }, id, copies, quarantine, aged, options: { audit, onProgress } }: Run,
+  { repository, domain, id, copies, quarantine, aged, options: { audit, onProgress } }: Run,
   disk: PullBackupDisk,
   packs: PackWriter,
 ): Omit<Parameters<typeof storeDisk>[1], 'signal'> {
-  const common = { store, packs, pointId: id, quarantine, audit, onProgress };
+  const onDifference: StoreDiskOptions['onDifference'] = (counts) => {
+    const of = { repository: repository.id, domain: domain.uuid, disk: disk.name };
+    tellRepository({ ...of, event: 'audit-difference', counts });
+  };
+  const common = { store: repository.store, packs, pointId: id, quarantine, audit, onProgress, onDifference };
   if (aged.has(disk.name as DiskName)) return { ...common, base: undefined, isAged: true };
   const base =
     disk.mode === 'incremental'
       ? copies.get(disk.name as DiskName)
       : likeliestBase(copies, { name: disk.name, image: disk.image.path });
   return { ...common, base, isAged: false };
+}
+
+function tellStored(repository: string, point: Point): void {
+  const { point: stored, ...counts } = countsOf(point);
+  const { id, domain, disks } = stored;
+  tellRepository({
+    event: 'point-stored',
+    repository,
+    domain: domain.uuid,
+    point: id,
+    counts: { ...counts, disks: disks.length },
+  });
 }
 
 function damagedRemarks({ damaged }: PointListing, { lost }: Quarantine): readonly Remark[] {

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
+import { BackupRepository } from '../backup-repository.ts';
 import { readDisk, storeDisk } from './disk-copies.fixture.ts';
 import { BLOCK_SIZE } from './format.ts';
 import { TestStorage } from './memory-storage.fixture.ts';
@@ -22,6 +23,30 @@ function open(storage: TestStorage, file: OpenRepositoryFile): TreeStore {
 
 const disk = Buffer.concat([Buffer.alloc(6 * BLOCK_SIZE, 'very secret text '), randomBytes(4 * BLOCK_SIZE)]);
 const whole = [{ type: 'data', offset: 0, length: disk.length }] as const;
+
+describe('who brings recipients', () => {
+  it('is told where what is stored is not sealed to any', async () => {
+    const { publicKey, privateKey } = generateRecipient();
+    const encryption = { key: randomBytes(32), recipients: [publicKey] };
+    const [sealed, open] = [new TestStorage(), new TestStorage()];
+    await (await BackupRepository.open(sealed, { encryption, privateKey, workers: 0 })).close();
+    await (await BackupRepository.open(sealed, { encryption, workers: 0 })).close();
+    await createRepositoryFile(open, { encryption: { key: encryption.key } });
+    await expect(BackupRepository.open(open, { encryption })).rejects.toMatchObject({
+      reason: 'key',
+      message: expect.stringContaining('not sealed to recipients') as string,
+    });
+  });
+
+  it.each([Buffer.alloc(32), Buffer.alloc(31, 1)])('is told what is no public key: %s', async (recipient) => {
+    const storage = new TestStorage();
+    const creating = createRepositoryFile(storage, {
+      encryption: { key: randomBytes(32), recipients: [recipient] },
+    });
+    await expect(creating).rejects.toMatchObject({ code: 'ERR_BACKUP_USAGE' });
+    expect([...storage.objects.keys()]).toEqual([]);
+  });
+});
 
 describe('an encrypted repository', () => {
   it.each(['none', 'deflate'] as const)(

@@ -113,12 +113,58 @@ describe('prune', () => {
     ]);
     await reader.release();
   });
+});
 
-  it('removes all points of a domain where it is to be forgotten', async () => {
+describe('points that are to be forgotten', () => {
+  it('go, the newest and all of them too, and leave the others exact', async () => {
     const series = await threePoints();
-    const done = await forgetPoints(openStore(series.storage), owners, { ...OPTIONS, domain: UUID });
-    expect(done.remove).toEqual([...series.disks.keys()]);
-    expect([...series.storage.objects.keys()]).toEqual([]);
+    const { storage } = series;
+    const [first = '', second = '', third = ''] = series.disks.keys();
+    const store = openStore(storage);
+    const before = cloneOf(storage);
+    const points = [third, first, third];
+    const plan = await forgetPoints(store, owners, { ...OPTIONS, points, dryRun: true });
+    expect([...storage.objects.keys()]).toEqual([...before.objects.keys()]);
+    expect(plan).toMatchObject({ keep: [], remove: [first, third], hindrances: [] });
+    const done = await forgetPoints(store, owners, { ...OPTIONS, points });
+    expect(done).toMatchObject({ keep: [], remove: [first, third], hindrances: [] });
+    expect(Math.abs(done.freedBytes - plan.freedBytes)).toBeLessThan(4096);
+    expect(await checkPoints(storage, series.disks)).toEqual([second]);
+    await expectTidy(storage, 0.5);
+    await forgetPoints(store, owners, { ...OPTIONS, points: [second] });
+    expect([...storage.objects.keys()]).toEqual([]);
+  });
+
+  it('stay all, if one of them is not there', async () => {
+    const series = await threePoints();
+    const [first = ''] = series.disks.keys();
+    const points = [first, '01J00000000000000000000000'];
+    const forgetting = forgetPoints(openStore(series.storage), owners, { ...OPTIONS, points });
+    await expect(forgetting).rejects.toMatchObject({ code: 'ERR_BACKUP_NOT_FOUND', reason: 'point' });
+    expect(await checkPoints(series.storage, series.disks)).toHaveLength(3);
+  });
+
+  it('stay while somebody reads them', async () => {
+    const series = await threePoints();
+    const { storage } = series;
+    const [first = '', second = ''] = series.disks.keys();
+    const reader = await takeLease(storage, owners, { kind: 'restore', points: [first] }, OPTIONS);
+    const options = { ...OPTIONS, points: [first, second] };
+    const { keep, remove } = await forgetPoints(openStore(storage), owners, options);
+    expect([keep, remove]).toEqual([[{ id: first, reasons: ['in-use'] }], [second]]);
+    await reader.release();
+  });
+
+  it('go when they are damaged, after which a sweep knows again what is needed', async () => {
+    const series = await threePoints();
+    const { storage } = series;
+    const [first = '', second = '', third = ''] = series.disks.keys();
+    const object = [...storage.objects.keys()].find((name) => name.includes(second)) ?? '';
+    storage.objects.set(object, Buffer.from('no manifest'));
+    const done = await forgetPoints(openStore(storage), owners, { ...OPTIONS, points: [second] });
+    expect(done).toMatchObject({ remove: [second], hindrances: [] });
+    expect(await checkPoints(storage, series.disks)).toEqual([first, third]);
+    await expectTidy(storage, 0.5);
   });
 });
 
@@ -193,6 +239,33 @@ describe('a sweep', () => {
     expect(packsOf(storage)).toHaveLength(4);
     expect([...storage.objects.keys()].some((name) => name.startsWith(leaseName('')))).toBe(false);
   });
+});
+
+describe('forgetting the newest point, killed at any operation,', () => {
+  it.each(['kill', 'kill-after'] as const)(
+    'leaves the others whole, and nothing behind the next run (%s)',
+    { timeout: 120_000 },
+    async (type) => {
+      const series = await threePoints();
+      const [first, second, third = ''] = series.disks.keys();
+      let number = 1;
+      for (let isThrough = false; !isThrough; number++) {
+        const storage = cloneOf(series.storage);
+        const faulty = faultyStorage(storage, faultAt(number, { type }));
+        const options = { ...OPTIONS, points: [third] };
+        await forgetPoints(openStore(faulty), lonelyProcess(1), options).catch(() => undefined);
+        isThrough = faulty.operations.length < number;
+        const left = await checkPoints(storage, series.disks);
+        expect(left.slice(0, 2), `at ${number}`).toEqual([first, second]);
+        await (left.includes(third)
+          ? forgetPoints(openStore(storage), lonelyProcess(2), options)
+          : sweep(openStore(storage), lonelyProcess(2), OPTIONS));
+        expect(await checkPoints(storage, series.disks)).toEqual([first, second]);
+        await expectTidy(storage, 0.5);
+      }
+      expect(number).toBeGreaterThan(15);
+    },
+  );
 });
 
 describe('prune, killed at any operation,', () => {

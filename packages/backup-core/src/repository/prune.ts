@@ -1,15 +1,24 @@
+import { NotFoundError } from '../words/errors.ts';
 import type { Owners } from '../words/owner.ts';
 import type { DomainUuid } from '../words/peer-names.ts';
 import { sealedObjects } from './intents.ts';
 import { type KeepPolicy, keepPolicy, type KeepReason } from './keep-policy.ts';
 import { LeaseWatch } from './lease-watch.ts';
 import { LEASE_MS } from './leases.ts';
-import { type ListedPoint, listPoints, removePoint } from './points.ts';
+import { parseManifestName } from './point-manifest.ts';
+import { type ListedPoint, listPoints, type PointListing, removePoint } from './points.ts';
 import { estimateSweep, type SweepOptions, type SweepReport, sweepUnder } from './sweep.ts';
 import type { TreeStore } from './tree/tree-store.ts';
 import { underLease } from './under-lease.ts';
 
-export interface PruneOptions extends SweepOptions {
+/** For whatever removes points. */
+export interface RemovalOptions extends SweepOptions {
+  /** Called before points are removed, with these and with all there are. */
+  readonly onRemoval?:
+    ((removed: readonly ListedPoint[], all: readonly ListedPoint[]) => Promise<void>) | undefined;
+}
+
+export interface PruneOptions extends RemovalOptions {
   readonly policy: KeepPolicy;
   /** Absent: all domains, each by itself. */
   readonly domain?: DomainUuid | undefined;
@@ -33,7 +42,14 @@ export interface PruneReport extends SweepReport {
   readonly remove: readonly string[];
 }
 
-type Choice = (points: readonly ListedPoint[]) => Pick<PruneReport, 'keep' | 'remove'>;
+type Choice = (listing: PointListing) => Pick<PruneReport, 'keep' | 'remove'>;
+
+/** What can be removed: a point, or what is left of one. */
+interface Removable {
+  readonly id: string;
+  /** Of its manifest. */
+  readonly object: string;
+}
 
 /**
  * Removes the points that a policy does not keep, and what no other point shares with them.
@@ -46,7 +62,7 @@ export function prune(store: TreeStore, owners: Owners, options: PruneOptions): 
     ...options.policy,
     protected: [...(options.policy.protected ?? []), ...(options.protected ?? [])],
   };
-  return removeChosen(store, owners, options, (points) => {
+  return removeChosen(store, owners, options, ({ points }) => {
     const series = points.filter(({ point }) => domain === undefined || point.domain.uuid === domain);
     const keepable = series.map(
       ({
@@ -66,22 +82,28 @@ export function prune(store: TreeStore, owners: Owners, options: PruneOptions): 
   });
 }
 
-/** Removes every point of a domain, the newest included. @throws as `prune` */
+/**
+ * Removes the points that are named, the newest of a domain included, and damaged ones too.
+ *
+ * @throws NotFoundError for one that is not there, before any is removed; and as `prune`
+ */
 export function forgetPoints(
   store: TreeStore,
   owners: Owners,
-  options: SweepOptions & { readonly domain: DomainUuid },
+  { points: ids, ...options }: RemovalOptions & { readonly points: readonly string[] },
 ): Promise<PruneReport> {
-  return removeChosen(store, owners, options, (points) => ({
-    keep: [],
-    remove: points.filter(({ point }) => point.domain.uuid === options.domain).map(({ point }) => point.id),
-  }));
+  return removeChosen(store, owners, options, (listing) => {
+    const there = new Set(removables(listing).map(({ id }) => id));
+    const missing = ids.find((id) => !there.has(id));
+    if (missing !== undefined) throw new NotFoundError('point', `there is no point ${missing}`);
+    return { keep: [], remove: [...new Set(ids)].sort() };
+  });
 }
 
 function removeChosen(
   store: TreeStore,
   owners: Owners,
-  options: SweepOptions,
+  options: RemovalOptions,
   choose: Choice,
 ): Promise<PruneReport> {
   const { storage } = store;
@@ -90,19 +112,22 @@ function removeChosen(
   const kind = dryRun ? 'read' : 'sweep';
   return underLease(storage, owners, { kind }, options, async (lease, signal) => {
     const listing = await listPoints(storage, { keys: store.keys, signal });
-    const chosen = choose(listing.points);
-    const used = await pointsInUse(store, owners, listing.points, { ...options, signal });
+    const chosen = choose(listing);
+    const all = removables(listing);
+    const used = await pointsInUse(store, owners, all, { ...options, signal });
     const keep = [
       ...chosen.keep,
       ...chosen.remove.filter((id) => used.has(id)).map((id) => ({ id, reasons: ['in-use'] as const })),
     ];
     const remove = chosen.remove.filter((id) => !used.has(id));
-    const doomed = listing.points.filter(({ point }) => remove.includes(point.id));
+    const doomed = all.filter(({ id }) => remove.includes(id));
     const plan = { keep, remove };
     if (dryRun) {
       const without = new Set(doomed.map(({ object }) => object));
       return { ...plan, ...(await estimateSweep(store, without, { ...options, signal })) };
     }
+    const removed = listing.points.filter(({ point }) => remove.includes(point.id));
+    await options.onRemoval?.(removed, listing.points);
     await lease.confirm({ signal });
     for (const point of doomed) await removePoint(storage, point, { signal });
     return { ...plan, ...(await sweepUnder(store, owners, lease, { ...options, signal })) };
@@ -113,17 +138,26 @@ function removeChosen(
 async function pointsInUse(
   { storage }: TreeStore,
   owners: Owners,
-  points: readonly ListedPoint[],
+  points: readonly Removable[],
   { leaseMs = LEASE_MS, signal }: SweepOptions,
 ): Promise<ReadonlySet<string>> {
   const sealed = await sealedObjects(storage, { signal });
   const used = new Set<string>();
-  for (const { point, object } of points) if (sealed.has(object)) used.add(point.id);
+  for (const { id, object } of points) if (sealed.has(object)) used.add(id);
   for (const { state, record } of await new LeaseWatch(storage, owners, leaseMs).look({ signal })) {
     if (state === 'dead') continue;
     // One that makes no sense may name any of them.
-    for (const id of record === undefined ? points.map(({ point }) => point.id) : (record.points ?? []))
+    for (const id of record === undefined ? points.map((point) => point.id) : (record.points ?? []))
       used.add(id);
   }
   return used;
+}
+
+/** By the names of their objects: a damaged manifest still has one. */
+function removables({ points, damaged }: PointListing): readonly Removable[] {
+  const left = damaged.flatMap(({ name }) => {
+    const id = parseManifestName(name)?.id;
+    return id === undefined ? [] : [{ id, object: name }];
+  });
+  return [...points.map(({ point: { id }, object }) => ({ id, object })), ...left];
 }

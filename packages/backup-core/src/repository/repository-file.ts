@@ -42,6 +42,8 @@ export interface CreateRepositoryOptions {
   /** Default `none`. */
   readonly compression?: Compression | undefined;
   readonly encryption?: EncryptionOptions | undefined;
+  /** Of a recipient. */
+  readonly privateKey?: Uint8Array | undefined;
   /** What else is put into a new repository; default: a program that restores from it, and how to use it. */
   readonly companions?: Readonly<Record<string, Uint8Array>> | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -72,7 +74,7 @@ export async function createRepositoryFile(
   storage: Storage,
   options: CreateRepositoryOptions = {},
 ): Promise<OpenRepositoryFile> {
-  const { compression = 'none', encryption, companions = COMPANIONS, signal } = options;
+  const { compression = 'none', encryption, companions = COMPANIONS, privateKey, signal } = options;
   if (!COMPRESSIONS.includes(compression))
     throw new BackupUsageError('option', `compression must be one of ${COMPRESSIONS.join(', ')}`);
   if (!canPack(compression))
@@ -93,7 +95,7 @@ export async function createRepositoryFile(
   for (const [name, bytes] of Object.entries(companions)) await putIfAbsent(storage, name, bytes, signal);
   await putIfAbsent(storage, REPOSITORY_FILE, content, signal);
   // Somebody else's may have come first.
-  return openRepositoryFile(storage, { key: encryption?.key, signal });
+  return openRepositoryFile(storage, { key: encryption?.key, privateKey, signal });
 }
 
 /** @throws RepositoryError `absent`, `format`, `foreign`, `key` */

@@ -22,6 +22,8 @@ const NO_AAD = Buffer.alloc(0);
 
 /** The keys of an encrypted repository. */
 export interface RepositoryKeys {
+  /** Reading blocks takes the private key of a recipient. */
+  readonly isSealed: boolean;
   /** Blocks and pages are named by HMAC-SHA-256 with it. */
   readonly hashKey: Uint8Array;
   /** A key for the blocks of one run's packs, and what a reader needs to get at it. */
@@ -47,6 +49,7 @@ export function repositoryKeys(master: Uint8Array, data: DataAccess = { type: 'm
   const pageKey = derive(master, 'page');
   const manifestKey = derive(master, 'manifest');
   return {
+    isSealed: data.type === 'sealed',
     hashKey: derive(master, 'hash'),
     ...(data.type === 'master' ? sessionsOf(derive(master, 'data')) : sealedSessions(data)),
     sealPage: (plain, hash) => seal(pageKey, plain, hash),

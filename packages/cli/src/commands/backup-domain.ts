@@ -4,7 +4,7 @@ import { type Command, defineCommand } from '../command-line/command.ts';
 import { choice, count, flag, list, required, text } from '../command-line/option.ts';
 import { remark } from '../output.ts';
 import { formatTable } from '../table.ts';
-import { auditOption, keyOptions, readKey } from './repository-options.ts';
+import { auditOption, creationOptions, encryptionOf, keyOptions, readKey } from './repository-options.ts';
 import { describePoint, modeOf } from './describe-point.ts';
 import { domainOptions, lookUpDomain, requireDomain } from './domain-options.ts';
 import { jsonOption } from './json-option.ts';
@@ -30,6 +30,7 @@ export const command: Command = defineCommand({
     disk: list('vda,vdb', 'only these disks, by their targets'),
     audit: auditOption,
     ...keyOptions,
+    ...creationOptions,
     'idle-timeout': count('SECONDS', 60, 'gives up when QEMU owes bytes and sends none for so long'),
     json: jsonOption('the result as one line of JSON'),
     quiet: flag('no progress bar'),
@@ -39,12 +40,13 @@ export const command: Command = defineCommand({
   ],
   async run({ connect: uri, domain, uuid, to, json, ...values }, { output, signal, startProgress }) {
     requireDomain({ domain, uuid });
+    const encryption = encryptionOf(await readKey(values), values.recipient);
     const started = performance.now();
     await using libvirt = await connect(uri, { signal });
     const handle = await lookUpDomain(libvirt, { domain, uuid }, signal);
     const idleTimeoutMs = values['idle-timeout'] * 1000;
-    const key = await readKey(values);
-    await using repository = await BackupRepository.open(to, { encryption: key && { key }, signal });
+    const { compression } = values;
+    await using repository = await BackupRepository.open(to, { encryption, compression, signal });
     const progress = await startProgress();
     let result: BackupResult;
     try {

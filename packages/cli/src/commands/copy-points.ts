@@ -2,7 +2,14 @@ import { BackupRepository, copyPoints, type CopyPointsReport } from 'libvirt-ts-
 import { type Command, defineCommand } from '../command-line/command.ts';
 import { flag, list, required, text } from '../command-line/option.ts';
 import { jsonOption } from './json-option.ts';
-import { keyOptions, readKey } from './repository-options.ts';
+import {
+  creationOptions,
+  encryptionOf,
+  keyOptions,
+  privateKeyOption,
+  readKey,
+  readPrivateKey,
+} from './repository-options.ts';
 
 export const command: Command = defineCommand({
   positionals: {},
@@ -11,7 +18,9 @@ export const command: Command = defineCommand({
     to: required('DIR', 'the repository to write; a folder that is empty or not there becomes one'),
     point: list('ID,ID', 'only these points'),
     ...keyOptions,
-    'to-key-file': text('FILE', 'the same for the repository that is written'),
+    ...privateKeyOption,
+    'to-key-file': text('FILE', 'the key of the repository that is written'),
+    ...creationOptions,
     json: jsonOption('{copied, present, damaged}'),
     quiet: flag('no progress bar'),
   },
@@ -21,8 +30,11 @@ export const command: Command = defineCommand({
   async run({ from, to, point, json, ...values }, { output, signal, startProgress, endBadly }) {
     const key = await readKey(values);
     const toKey = await readKey({ 'key-file': values['to-key-file'] });
-    await using source = await BackupRepository.open(from, { create: false, key, signal });
-    await using target = await BackupRepository.open(to, { encryption: toKey && { key: toKey }, signal });
+    const privateKey = await readPrivateKey(values);
+    const encryption = encryptionOf(toKey, values.recipient, 'to-key-file');
+    const { compression } = values;
+    await using source = await BackupRepository.open(from, { create: false, key, privateKey, signal });
+    await using target = await BackupRepository.open(to, { encryption, compression, signal });
     const progress = await startProgress();
     let report: CopyPointsReport;
     try {

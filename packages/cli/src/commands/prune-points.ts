@@ -1,9 +1,9 @@
 import { BackupRepository, type KeepPolicy, type PruneReport } from 'libvirt-ts-backup';
 import { type Command, defineCommand } from '../command-line/command.ts';
 import { flag, list, number, required } from '../command-line/option.ts';
-import { remark } from '../output.ts';
 import { domainOptions, requireDomain } from './domain-options.ts';
 import { jsonOption } from './json-option.ts';
+import { printRemoval, REMOVAL_JSON } from './removal.ts';
 import { keyOptions, readKey } from './repository-options.ts';
 
 const HOUR_MS = 3_600_000;
@@ -23,7 +23,7 @@ export const command: Command = defineCommand({
     protect: list('ID,ID', 'keeps these points'),
     yes: flag('does it; without it the plan is only shown'),
     ...keyOptions,
-    json: jsonOption('{dryRun, keep, remove, removedPacks, rewrittenPacks, freedBytes, hindrances}'),
+    json: jsonOption(REMOVAL_JSON),
     quiet: flag('no progress bar'),
   },
   about: [
@@ -57,17 +57,6 @@ export const command: Command = defineCommand({
     } finally {
       progress.stop();
     }
-    for (const hindrance of report.hindrances) remark(`note: ${hindrance}`);
-    await output.line(json ? JSON.stringify({ dryRun: !yes, ...report }) : text(report, !yes));
+    await printRemoval(report, { dryRun: !yes, json, output });
   },
 });
-
-function text({ keep, remove, freedBytes }: PruneReport, dryRun: boolean): string {
-  return [
-    ...keep.map(({ id, reasons }) => `keep    ${id}  ${reasons.join(', ')}`),
-    ...remove.map((id) => `remove  ${id}`),
-    dryRun
-      ? `${remove.length} points and ${freedBytes} bytes would be removed (--yes does it)`
-      : `${remove.length} points and ${freedBytes} bytes removed`,
-  ].join('\n');
-}

@@ -10,7 +10,7 @@ import { type Command, defineCommand } from '../command-line/command.ts';
 import { flag, required, text } from '../command-line/option.ts';
 import { UsageError } from '../command-line/usage-error.ts';
 import { domainOptions, requireDomain } from './domain-options.ts';
-import { keyOptions, readKey } from './repository-options.ts';
+import { keyOptions, privateKeyOption, readKey, readPrivateKey } from './repository-options.ts';
 import { jsonOption } from './json-option.ts';
 
 export const command: Command = defineCommand({
@@ -36,6 +36,7 @@ export const command: Command = defineCommand({
       'of a damaged point, writes what is left to FILE.salvaged, zeroes for what is lost, and says which ranges; exits with 1 where anything is lost',
     ),
     ...keyOptions,
+    ...privateKeyOption,
     json: jsonOption('no progress bar'),
     quiet: flag('no progress bar'),
   },
@@ -47,8 +48,8 @@ export const command: Command = defineCommand({
     requireDomain({ domain, uuid });
     const target = targetOf(values);
     const started = performance.now();
-    const key = await readKey(values);
-    await using repository = await BackupRepository.open(from, { create: false, key, signal });
+    const [key, privateKey] = [await readKey(values), await readPrivateKey(values)];
+    await using repository = await BackupRepository.open(from, { create: false, key, privateKey, signal });
     const listing = await repository.inspect(uuid === undefined ? domain : { uuid }, { signal });
     const points = listing.points.map(({ point }) => point);
     const point = select(points, values.point ?? 'latest', domain ?? uuid ?? '');

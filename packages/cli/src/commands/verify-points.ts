@@ -6,7 +6,7 @@ import { UsageError } from '../command-line/usage-error.ts';
 import { liveLines, repairLines, verifyLines, verifySummary } from './describe-report.ts';
 import { domainOptions, lookUpDomain, requireDomain } from './domain-options.ts';
 import { jsonOption } from './json-option.ts';
-import { auditOption, keyOptions, readKey } from './repository-options.ts';
+import { auditOption, keyOptions, privateKeyOption, readKey, readPrivateKey } from './repository-options.ts';
 
 const options = {
   from: required('DIR', 'the repository'),
@@ -26,6 +26,7 @@ const options = {
   disk: list('vda,vdb', 'with --live: only these disks, by their targets'),
   scratch: text('DIR', 'with --live: a folder for scratch files and the socket, as with backup-domain'),
   ...keyOptions,
+  ...privateKeyOption,
   json: jsonOption('the whole report'),
   quiet: flag('no progress bar'),
 };
@@ -42,8 +43,11 @@ export const command: Command = defineCommand({
   async run(given, { output, signal, startProgress, endBadly }) {
     const mode = modeOf(given);
     checkTogether(given);
-    const key = await readKey(given);
-    await using repository = await BackupRepository.open(given.from, { create: false, key, signal });
+    const [key, privateKey] = [await readKey(given), await readPrivateKey(given)];
+    await using repository = await BackupRepository.open(given.from, {
+      create: false,
+      ...{ key, privateKey, signal },
+    });
     const progress = await startProgress();
     const tools = {
       signal,
