@@ -12,8 +12,19 @@ if (!existsSync(join(root, 'packages/cli/dist/main.js')))
 
 /** Runs an example to its end, as its users do but without npm in front. */
 export function example(name: string, args: readonly string[], cwd: string = root): Promise<RunResult> {
+  return exampleWith(process.execPath, [], name, args, cwd);
+}
+
+/** The same with another Node, or with options for it. */
+export function exampleWith(
+  node: string,
+  options: readonly string[],
+  name: string,
+  args: readonly string[],
+  cwd: string = root,
+): Promise<RunResult> {
   const env = { ...process.env, INIT_CWD: cwd };
-  return runAny(process.execPath, [launcher, name, ...args], { cwd: root, env });
+  return runAny(node, [...options, launcher, name, ...args], { cwd: root, env });
 }
 
 /** Runs an example and returns its last line of output, parsed. Rejects unless it exits with 0. */

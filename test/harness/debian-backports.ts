@@ -128,7 +128,8 @@ function fromLines(text: string, codename: string): Mirror | undefined {
 }
 
 /** node_modules/.cache of the repository, wherever this file was compiled to. */
-function cacheFolder(): string {
+/** Below node_modules: what is fetched once a clone. */
+export function cacheFolder(): string {
   let folder = dirname(fileURLToPath(import.meta.url));
   while (!existsSync(join(folder, 'package-lock.json'))) {
     if (folder === dirname(folder)) throw new Error('no package-lock.json above the test harness');

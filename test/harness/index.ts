@@ -20,6 +20,7 @@ export { childrenOf, commandLine, isRunning } from './proc-table.ts';
 export { nbdcopyToFile, nbdinfoExport, nbdinfoMap, qemuImgMap } from './nbd-oracles.ts';
 export type { MapExtent, NbdinfoExport } from './nbd-oracles.ts';
 export { makePresharedKeys } from './preshared-keys.ts';
+export { requireZstdNode } from './newer-node.ts';
 export { requireQemu10 } from './qemu10.ts';
 export type { Qemu10 } from './qemu10.ts';
 export { startReferenceServer } from './reference-nbd-server.ts';

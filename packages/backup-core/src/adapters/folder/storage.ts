@@ -140,6 +140,8 @@ class Folder implements Storage {
       const { folder, base } = placeOf(name);
       await this.#inFolder(folder, (handle) =>
         withGuard(handle, base, signal, async () => {
+          // What is only ever replaced has nobody else to clear up after the dead.
+          if (!this.#prepared.has(folder.join('/'))) await reapPartials(handle);
           await checkUnchanged(handle, base, expected, name, signal);
           const partial = partialName(await processIdentity());
           const file = await createFile(handle, partial);
