@@ -18,7 +18,6 @@ const RESTORE_PY: string = String.raw`#!/usr/bin/env python3
 
 Needs Python 3.8 and nothing else. Every block is checked against its hash; a file that is written with exit
 status 0 is exactly the disk. Encrypted repositories and those packed with zstd need the library.
-docs/repository-format.md of libvirt-ts-backup describes what is read here.
 """
 import hashlib
 import json
@@ -72,8 +71,7 @@ class Pack:
             number = number * 32 + ALPHABET.index(character)
         expected = sha256(number.to_bytes(16, 'big'), tail, trailer[:32])
         check(expected == trailer[32:], 'the table of %s is damaged' % self.path)
-        rows = struct.iter_unpack('>IIIBBxx32s', tail[slot:])
-        self.table = {row[0]: row[1:] for row in rows}
+        self.table = {row[0]: row[1:] for row in struct.iter_unpack('>IIIBBxx32s', tail[slot:])}
 
     def read(self, offset, length):
         self.file.seek(offset)
@@ -183,8 +181,12 @@ def fill(repository, disk, levels, file):
 def main(arguments):
     if len(arguments) not in (1, 4):
         sys.exit(__doc__)
-    with open(os.path.join(arguments[0], 'repository.json'), encoding='utf-8') as file:
-        about = json.load(file)
+    try:
+        with open(os.path.join(arguments[0], 'repository.json'), encoding='utf-8') as file:
+            about = dict(json.load(file))
+    except (FileNotFoundError, ValueError, TypeError):
+        print('repository.json is missing or damaged: taken for one that is not encrypted', file=sys.stderr)
+        about = {'format': 2}
     if about.get('format') != 2 or 'encryption' in about:
         sys.exit('this repository is encrypted, or of another format: it needs libvirt-ts-backup')
     for point, problem in points(arguments[0]):
