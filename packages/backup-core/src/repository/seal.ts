@@ -9,7 +9,7 @@ import {
   type KeyObject,
   randomBytes,
 } from 'node:crypto';
-import { RepositoryError } from '../words/errors.ts';
+import { DamagedError, RepositoryError } from '../words/errors.ts';
 
 export const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
@@ -28,7 +28,11 @@ export interface RepositoryKeys {
   readonly hashKey: Uint8Array;
   /** A key for the blocks of one run's packs, and what a reader needs to get at it. */
   startSession(): { readonly dataKey: Uint8Array; readonly keySlot: Uint8Array };
-  /** The key of the blocks of a pack. @throws RepositoryError `key` where the private key for it is missing */
+  /**
+   * The key of the blocks of a pack.
+   *
+   * @throws RepositoryError `key` where the private key for it is missing; DamagedError where it is another's
+   */
   dataKeyOf(keySlot: Uint8Array): Uint8Array;
   sealPage(plain: Uint8Array, hash: Uint8Array): Buffer;
   /** @returns undefined where it is damaged */
@@ -81,7 +85,9 @@ function sealedSessions({ publicKey, privateKey }: Extract<DataAccess, { type: '
       if (privateKey === undefined)
         throw new RepositoryError('key', 'reading what is stored takes the private key of a recipient');
       const dataKey = openWith(privateKey, keySlot, 'session');
-      if (dataKey === undefined) throw new RepositoryError('key', 'the private key is not that of this pack');
+      // The private key is known to be right: it opened the repository.
+      if (dataKey === undefined)
+        throw new DamagedError('hash', 'the key of a pack is damaged: it does not open with the private key');
       return dataKey;
     },
   };

@@ -113,12 +113,12 @@ class Lane {
     try {
       await this.#check(batch, harm);
     } catch (error) {
-      if (!(error instanceof DamagedError) || error.reason !== 'missing') throw error;
+      if (!(error instanceof DamagedError)) throw error;
       for (const entry of batch.entries) await this.#checkAgain(batch.pack, entry, harm);
     }
   }
 
-  /** The pack went: a sweep may have put its next generation in its place. */
+  /** The pack went, and a sweep may have put its next generation in its place; or its key does not open. */
   async #checkAgain(pack: string, entry: PlacedEntry, harm: Harm): Promise<void> {
     try {
       await withNextGeneration(async () => {
