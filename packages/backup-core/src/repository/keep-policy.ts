@@ -142,7 +142,7 @@ function byDomain(points: readonly KeepablePoint[]): KeepablePoint[][] {
   return [...domains.values()];
 }
 
-/** Points of one time in the order of their ids, which is that in which they were made. */
+/** By their ids, which are in the order in which the points of a domain were taken, whatever the clocks said. */
 function newestFirst(one: KeepablePoint, other: KeepablePoint): number {
-  return other.createdAt.getTime() - one.createdAt.getTime() || (one.id < other.id ? 1 : -1);
+  return one.id < other.id ? 1 : -1;
 }
