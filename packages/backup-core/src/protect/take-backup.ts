@@ -8,8 +8,8 @@ import { Intent } from '../repository/intents.ts';
 import { type Lease, takeLease } from '../repository/leases.ts';
 import type { PackWriter } from '../repository/packs/pack-writer.ts';
 import type { Point } from '../repository/point.ts';
+import { listPoints, type ListedPoint, placeOf, type PointListing, sealPoint } from '../repository/points.ts';
 import { type Quarantine, readQuarantine } from '../repository/quarantine.ts';
-import { listPoints, type ListedPoint, type PointListing, sealPoint } from '../repository/points.ts';
 import { messageOf } from '../words/errors.ts';
 import { withSignals } from '../words/joined-signal.ts';
 import { jobName } from '../words/names.ts';
@@ -232,7 +232,7 @@ async function storePoint(
 ): Promise<{ readonly listed: ListedPoint; readonly remarks: readonly Remark[] }> {
   const { repository, lease, listing, id, signal, domain } = run;
   const { store } = repository;
-  const intent = new Intent(store.storage, lease.id);
+  const intent = new Intent(store.storage, lease.id, placeOf(domain.uuid, id));
   const packs = store.createPackWriter({ signal, announce: (name) => intent.add([name], { signal }) });
   try {
     // Asked first: reading the disks needs no hypervisor, and whether it can be reached afterwards is no matter.

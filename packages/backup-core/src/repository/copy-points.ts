@@ -8,7 +8,7 @@ import { Intent } from './intents.ts';
 import type { Lease, LeaseOptions } from './leases.ts';
 import type { PackWriter } from './packs/pack-writer.ts';
 import type { Point, StoredDisk } from './point.ts';
-import { type ListedPoint, listPoints, sealPoint } from './points.ts';
+import { type ListedPoint, listPoints, placeOf, sealPoint } from './points.ts';
 import { type Quarantine, readQuarantine } from './quarantine.ts';
 import type { BaseTree } from './tree/builder.ts';
 import { DiskReader } from './tree/disk-reader.ts';
@@ -112,7 +112,7 @@ class PointsCopy {
     return underLease(storage, this.#owners, work, this.#options, async (lease, signal) => {
       const { points } = await listPoints(storage, { uuid: point.domain.uuid, keys, signal });
       if (points.some(({ point: { id } }) => id === point.id)) return undefined;
-      const intent = new Intent(storage, lease.id);
+      const intent = new Intent(storage, lease.id, placeOf(point.domain.uuid, point.id));
       const packs = this.#to.createPackWriter({
         signal,
         announce: (name) => intent.add([name], { signal }),

@@ -6,6 +6,7 @@ export const INTENTS = 'intents/';
 
 const END_NAME = /^leases\/([0-9A-HJKMNP-TV-Z]{26})\.end$/;
 const LEASE_ID = /^[0-9A-HJKMNP-TV-Z]{26}$/;
+const POINT = /^points\/[0-9a-f-]{36}\/[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
 const PACK_NAME = /^packs\/[0-9A-HJKMNP-TV-Z]{26}\.\d+$/;
 
 /**
@@ -15,14 +16,20 @@ const PACK_NAME = /^packs\/[0-9A-HJKMNP-TV-Z]{26}\.\d+$/;
 export class Intent {
   readonly #storage: Storage;
   readonly #lease: string;
+  readonly #point: string;
   readonly #name: string;
   readonly #packs: string[] = [];
   #bytes: Uint8Array | undefined;
 
-  /** @param lease - id of the lease that it is under */
-  constructor(storage: Storage, lease: string) {
+  /**
+   * @param lease - id of the lease that it is under
+   * @param point - where the point goes that the packs are for, without the hash: a file-by-file copy that was made
+   * meanwhile may have the point and this, but not the lease's end
+   */
+  constructor(storage: Storage, lease: string, point: string) {
     this.#storage = storage;
     this.#lease = lease;
+    this.#point = point;
     this.#name = `${INTENTS}${lease}`;
   }
 
@@ -33,7 +40,7 @@ export class Intent {
 
   /** Writes down that packs will be put. One call at a time. @throws StorageError */
   async add(packs: readonly string[], options?: StorageOptions): Promise<void> {
-    const next = encode({ packs: [...this.#packs, ...packs] });
+    const next = encode({ packs: [...this.#packs, ...packs], point: this.#point });
     if (this.#bytes === undefined) await this.#storage.put(this.#name, next, options);
     else await this.#storage.replace(this.#name, next, this.#bytes, options);
     this.#bytes = next;
@@ -59,8 +66,9 @@ export async function settleIntent(storage: Storage, lease: string, options?: St
   const name = `${INTENTS}${lease}`;
   const bytes = await getIfPresent(storage, name, options);
   if (bytes === undefined) return;
-  if (!(await isCommitted(storage, lease, options)))
-    for (const pack of packsOf(bytes)) await storage.remove(pack, options);
+  const { packs, point } = parseIntent(bytes);
+  if (!(await isCommitted(storage, lease, point, options)))
+    for (const pack of packs) await storage.remove(pack, options);
   await storage.remove(name, options);
 }
 
@@ -102,8 +110,14 @@ export async function sealedObjects(storage: Storage, options?: StorageOptions):
   return objects;
 }
 
-/** Whether there is the object that a lease ended with, or may be. */
-async function isCommitted(storage: Storage, lease: string, options?: StorageOptions): Promise<boolean> {
+/** Whether there is what a lease ended with, or may be, or the point that the packs are for. */
+async function isCommitted(
+  storage: Storage,
+  lease: string,
+  point: string | undefined,
+  options?: StorageOptions,
+): Promise<boolean> {
+  if (point !== undefined) for await (const _ of storage.list(`${point}.`, options)) return true;
   const end = await readEnd(storage, lease, options);
   if (end?.end !== 'commit') return false;
   // One that cannot be read says nothing: a sweep finds what is left.
@@ -111,8 +125,15 @@ async function isCommitted(storage: Storage, lease: string, options?: StorageOpt
 }
 
 /** Of an intent that makes no sense nothing is removed: a sweep finds what is left. */
-function packsOf(bytes: Uint8Array): string[] {
-  const packs = parse(bytes)?.packs;
-  if (!Array.isArray(packs)) return [];
-  return packs.filter((pack): pack is string => typeof pack === 'string' && PACK_NAME.test(pack));
+function parseIntent(bytes: Uint8Array): {
+  readonly packs: readonly string[];
+  readonly point: string | undefined;
+} {
+  const { packs, point } = parse(bytes) ?? {};
+  return {
+    packs: Array.isArray(packs)
+      ? packs.filter((pack): pack is string => typeof pack === 'string' && PACK_NAME.test(pack))
+      : [],
+    point: typeof point === 'string' && POINT.test(point) ? point : undefined,
+  };
 }

@@ -178,7 +178,7 @@ describe('leases', () => {
   it('a lease that was taken over is lost, and commits nothing', async () => {
     const storage = memoryStorage();
     const lease = await takeLease(storage, processes(11), BACKUP, OPTIONS);
-    const intent = new Intent(storage, lease.id);
+    const intent = new Intent(storage, lease.id, POINT);
     await intent.add([PACK]);
     await storage.put(PACK, BYTES);
     const stalled = await storage.get(leaseName(lease.id));
@@ -258,7 +258,7 @@ function abortAfter(delayMs: number, reason: Error): AbortSignal {
 /** A backup as far as leases and intents see it. */
 async function backup(storage: Storage, owners: Owners): Promise<void> {
   const lease = await takeLease(storage, owners, BACKUP, OPTIONS);
-  const intent = new Intent(storage, lease.id);
+  const intent = new Intent(storage, lease.id, POINT);
   try {
     for (const pack of [PACK, PACK.replace('0.0', '1.0')]) {
       await intent.add([pack]);

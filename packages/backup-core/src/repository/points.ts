@@ -152,6 +152,7 @@ async function readManifest(
   return decodeManifest(plain, name);
 }
 
-function placeOf(uuid: string, id: string): string {
+/** Where the manifest of a point is, but for the hash of its content. */
+export function placeOf(uuid: string, id: string): string {
   return `${POINTS}${uuid}/${id}`;
 }
