@@ -6,8 +6,12 @@ import type { Storage } from '../ports/storage.ts';
 import { type Fault, faultAt, type FaultyStorage, faultyStorage } from '../testing/faulty-storage.ts';
 import { memoryStorage } from '../testing/memory-storage.ts';
 import { HypervisorError } from '../words/errors.ts';
+import { lonelyProcess } from '../repository/kept-series.fixture.ts';
+import { TestStorage } from '../repository/memory-storage.fixture.ts';
+import type { Point } from '../repository/point.ts';
 import type { BackupResult } from './take-backup.ts';
 import {
+  backupAs,
   contentOf,
   domainOf,
   expectOurs,
@@ -107,22 +111,41 @@ describe('a storage that fails at any one operation', () => {
   );
 
   it.each(['kill', 'kill-after'] as const)(
-    '%s: a process that dies costs nothing',
+    '%s: a process that dies costs nothing, and the next one takes over at once',
     async (type) => {
-      for (let number = 2, isThrough = false; !isThrough; number++) {
-        const bench = await oneBackup();
-        const { domain, storage } = bench;
+      for (let number = 1, isThrough = false; !isThrough; number++) {
+        const domain = domainOf(BLOCKS);
+        const storage = new TestStorage();
+        await backupAs(lonelyProcess(1), domain, storage);
+        const truths = [contentOf(domain)];
+        writeBlock(domain, 2, 0x22);
+        truths.push(contentOf(domain));
         const faulty = faultyStorage(storage, faultAt(number, { type }));
-        await using repository = await openFor(domain, faulty);
-        const outcome = await settled(repository.backup(domain));
-        if (outcome.status === 'rejected') expectOurs(outcome.reason);
+        const outcome = await settled(backupAs(lonelyProcess(1), domain, faulty));
         isThrough = faulty.operations.length < number;
-        await using next = await openFor(domain, storage, { create: false });
-        const points = await next.points();
-        for (const [index, point] of points.entries())
-          expect(
-            (await readBack(next, point)).equals([bench.first, contentOf(domain)][index] as Buffer),
-          ).toBe(true);
+        const what = `operation ${number}: ${JSON.stringify(faulty.operations[number - 1])}`;
+        if (outcome.status === 'rejected') expectOurs(outcome.reason);
+        writeBlock(domain, 4, 0x44);
+        // What is dead is a process of this host: its lease is not waited for.
+        const { point } = await backupAs(lonelyProcess(2), domain, storage);
+        await using repository = await openFor(domain, storage, { create: false });
+        const points = await repository.points();
+        if (points.length === 3)
+          expect((await readBack(repository, points[1] as Point)).equals(truths[1] as Buffer), what).toBe(
+            true,
+          );
+        else expect(points.length, what).toBe(2);
+        if (outcome.status === 'fulfilled') expect(points.length, what).toBe(3);
+        expect((await readBack(repository, points[0] as Point)).equals(truths[0] as Buffer), what).toBe(true);
+        expect((await readBack(repository, point)).equals(contentOf(domain)), what).toBe(true);
+        expect(domain.job, what).toBeUndefined();
+        expect([...domain.checkpoints.keys()], what).toEqual([point.checkpoint?.name]);
+        expect(await namesIn(storage, ['jobs/', 'leases/', 'intents/']), what).toEqual([]);
+        // Nothing that no point needs is left either.
+        expect(await repository.prune({}, { dryRun: true }), what).toMatchObject({
+          removedPacks: 0,
+          hindrances: [],
+        });
       }
     },
     120_000,

@@ -1,14 +1,18 @@
 import { expect } from 'vitest';
 import { BackupRepository } from '../backup-repository.ts';
 import type { OpenRepositoryOptions } from '../repository-options.ts';
-import { FakeHypervisor } from '../fake-hypervisor.fixture.ts';
+import { FakeHypervisor, noFiles } from '../fake-hypervisor.fixture.ts';
 import type { BlockSource } from '../ports/block-source.ts';
 import type { HypervisorDomain } from '../ports/domain.ts';
 import type { Sink } from '../ports/sink.ts';
 import type { Storage } from '../ports/storage.ts';
 import { BLOCK_SIZE } from '../repository/format.ts';
 import type { Point } from '../repository/point.ts';
+import { createRepositoryFile } from '../repository/repository-file.ts';
+import { TreeStore } from '../repository/tree/tree-store.ts';
 import { BackupError } from '../words/errors.ts';
+import type { Owners } from '../words/owner.ts';
+import { type BackupResult, takeBackup, type TakeBackupOptions } from './take-backup.ts';
 
 /** A disk whose blocks are all different. */
 export function diskOf(blocks: number, first = 1): Buffer {
@@ -42,6 +46,19 @@ export function openFor(
   options: OpenRepositoryOptions = {},
 ): Promise<BackupRepository> {
   return BackupRepository.open(place, { workers: 0, openExport: domain.openExport, ...options });
+}
+
+/** Takes a backup as a process of its own; a repository is made where there is none. */
+export async function backupAs(
+  owners: Owners,
+  domain: FakeHypervisor,
+  storage: Storage,
+  options: TakeBackupOptions = {},
+): Promise<BackupResult> {
+  const file = await createRepositoryFile(storage);
+  const store = new TreeStore(storage, file, { workers: 0 });
+  const tools = { openExport: domain.openExport, files: noFiles };
+  return takeBackup({ repository: { id: file.id, store, owners }, domain, tools }, options);
 }
 
 /** What a point has of a disk. */
