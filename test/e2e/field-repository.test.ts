@@ -21,6 +21,7 @@ import {
   findCommand,
   type PrivateLibvirtd,
   requireServers,
+  run,
   runAny,
   type RunResult,
   startLibvirtd,
@@ -29,6 +30,7 @@ import {
 
 const servers = requireServers('libvirtd', 'qemu-system-x86_64', 'qemu-img');
 const MIB = 1024 * 1024;
+const VIR_DOMAIN_START_PAUSED = 1;
 const LAUNCHER = fileURLToPath(new URL('../../scripts/example.mjs', import.meta.url));
 
 describe.skipIf(servers.skip)(servers.title('a repository that somebody has been at'), () => {
@@ -171,6 +173,33 @@ describe.skipIf(servers.skip)(servers.title('a repository that somebody has been
     await expectRestored(again, mine);
     await expectRestored(again, theirs);
     await expectRestored(again, await take(again, other));
+  });
+
+  it('a bitmap cleared while the domain was off is found by the audit in the backups its share promises', async () => {
+    const repository = await open();
+    await take(repository);
+    await domain.write(0, 'write -P 0x33 5M 256k');
+    const [image] = await domain.activeImages();
+    const { path = '', bitmaps = [] } = image ?? {};
+    await domain.handle.destroy();
+    for (const name of bitmaps) await run(commandPath('qemu-img'), ['bitmap', '--clear', path, name]);
+    await domain.handle.create({ flags: VIR_DOMAIN_START_PAUSED });
+    expect(bitmaps).toHaveLength(1);
+    const share = 0.25;
+    for (let backups = 1; ; backups++) {
+      expect(backups, 'backups until it is found').toBeLessThanOrEqual(1 / share);
+      const truth = await domain.truth(0);
+      const { point, remarks } = await repository.backup(domain.handle, {
+        scratchDir: libvirtd.scratchDir,
+        mode: 'incremental',
+        audit: share,
+      });
+      if (!remarks.some(({ reason }) => reason === 'bitmap-wrong')) continue;
+      expect(point.disks[0]?.reading).toMatchObject({ mode: 'full', reason: 'bitmap-wrong' });
+      // Healed by the job that found it, and not only where it looked.
+      await expectRestored(repository, { point, truth });
+      break;
+    }
   });
 
   it("a backup into a copied repository leaves the original's running job alone", async () => {
