@@ -83,18 +83,17 @@ interface Death {
 }
 
 function deathsOf(operations: readonly Operation[]): readonly Death[] {
-  const whens = ({ kind }: Operation): readonly Death['when'][] =>
-    WRITES.has(kind) ? ['before', 'during'] : ['before'];
-  const all = operations.flatMap((operation) =>
-    whens(operation).map((when) => ({ at: operation.number, when, operation })),
-  );
-  if (IS_EXHAUSTIVE) return all;
   const deaths = new Map<string, Death>();
-  for (const { at, when, operation } of all) {
-    const [room = ''] = operation.name.split('/');
-    const alike = [operation.kind, room, operation.name.endsWith('.end'), when].join(' ');
-    // The first of those that are alike, and of some the last.
-    if (!deaths.has(alike) || operation.kind === 'remove') deaths.set(alike, { at, when });
+  for (const { number: at, kind, name } of operations) {
+    if (IS_EXHAUSTIVE) {
+      for (const when of ['before', 'during'] as const) deaths.set(`${at} ${when}`, { at, when });
+      continue;
+    }
+    const [room = ''] = name.split('/');
+    const alike = [kind, room, name.endsWith('.end')].join(' ');
+    const death = { at, when: WRITES.has(kind) ? 'during' : 'before' } as const;
+    // The first of those that are alike; of removals, which are the end of everything, the last.
+    if (!deaths.has(alike) || kind === 'remove') deaths.set(alike, death);
   }
   return [...deaths.values()];
 }
