@@ -8,8 +8,8 @@ import type { Step } from './steps.ts';
 export type Outcome =
   { readonly result: 'done' } | { readonly result: 'refused' | 'idle'; readonly message: string };
 
-/** A step that is no backup. */
-export type DomainStep = Exclude<Step, { readonly op: 'backup' }>;
+/** A step that happens to the domain. */
+export type DomainStep = Exclude<Step, { readonly op: 'backup' | 'prune' | 'verify' | 'copy' }>;
 type StepOf<Op extends Step['op']> = Extract<Step, { readonly op: Op }>;
 
 const DONE: Outcome = { result: 'done' };

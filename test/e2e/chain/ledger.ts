@@ -69,6 +69,11 @@ export class Ledger implements AsyncDisposable {
     await this.repository.close();
   }
 
+  /** These points are gone, and rightly so. */
+  readonly forget = (ids: readonly string[]): void => {
+    for (const kept of this.all()) if (ids.includes(kept.point.id)) this.drop(kept);
+  };
+
   drop(kept: Kept): void {
     this.#kept = this.#kept.filter((each) => each !== kept);
     forget(kept);

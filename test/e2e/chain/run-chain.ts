@@ -3,6 +3,7 @@ import { rmSync } from 'node:fs';
 import { BackupRepository } from 'libvirt-ts-backup';
 import { backUp } from './back-up.ts';
 import { type Bench, openBench } from './bench.ts';
+import { type CareStep, careFor, isCareStep, openCopies } from './care.ts';
 import { carryOut, type Outcome } from './carry-out.ts';
 import { Ledger, type Restore, restoreWithPython } from './ledger.ts';
 import { expectNothingLeft } from './leftovers.ts';
@@ -43,28 +44,53 @@ const OLDER_POINTS = { afterBackup: 2, otherwise: 0 };
 class Run {
   readonly #bench: Bench;
   readonly #ledgers: readonly Ledger[];
+  readonly #copies: BackupRepository;
   readonly #options: ChainOptions;
   readonly #random: Random;
   readonly outcomes = new Map<string, Record<Outcome['result'], number>>();
   readonly problems: string[] = [];
   compared = 0;
 
-  constructor(bench: Bench, ledgers: readonly Ledger[], options: ChainOptions) {
+  constructor(
+    bench: Bench,
+    { ledgers, copies }: { readonly ledgers: readonly Ledger[]; readonly copies: BackupRepository },
+    options: ChainOptions,
+  ) {
     this.#bench = bench;
     this.#ledgers = ledgers;
+    this.#copies = copies;
     this.#options = options;
     this.#random = randomFrom(options.seed, -2);
   }
 
   async step(index: number, step: Step): Promise<void> {
     const started = Date.now();
-    const outcome =
-      step.op === 'backup' ? await this.#backUp(index, step) : await carryOut(this.#bench, step);
+    const outcome = await this.#carryOut(index, step);
     if (step.op === 'clear-bitmap') for (const ledger of this.#ledgers) ledger.auditsAll = true;
     this.#count(step, outcome);
     const done = outcome.result === 'done' ? '' : ` ${outcome.result}: ${outcome.message.trim()}`;
     this.#options.log?.(`step ${index} ${JSON.stringify(step)} ${Date.now() - started} ms${done}`);
     await this.#compareSome(index, step.op === 'backup' ? OLDER_POINTS.afterBackup : OLDER_POINTS.otherwise);
+  }
+
+  async #carryOut(index: number, step: Step): Promise<Outcome> {
+    if (step.op === 'backup') return this.#backUp(index, step);
+    return isCareStep(step) ? this.#careFor(step) : carryOut(this.#bench, step);
+  }
+
+  async #careFor(step: CareStep): Promise<Outcome> {
+    const tools = { workDir: this.#bench.libvirtd.workDir, random: this.#random };
+    let outcome: Outcome = { result: 'done' };
+    await this.#live(async () => {
+      outcome = await careFor(step, this.#ledger(step), this.#copies, tools);
+    });
+    return outcome;
+  }
+
+  #ledger({ repository }: { readonly repository: number }): Ledger {
+    const ledger = this.#ledgers[repository];
+    if (ledger === undefined) throw new Error(`there is no repository ${repository}`);
+    return ledger;
   }
 
   #count(step: Step, { result }: Outcome): void {
@@ -75,8 +101,7 @@ class Run {
   }
 
   async #backUp(index: number, step: Extract<Step, { readonly op: 'backup' }>): Promise<Outcome> {
-    const ledger = this.#ledgers[step.repository];
-    if (ledger === undefined) throw new Error(`there is no repository ${step.repository}`);
+    const ledger = this.#ledger(step);
     await this.#bench.on();
     const truths = await this.#bench.truths();
     const othersJob = this.#ledgers.some((each) => each !== ledger && each.wasKilled);
@@ -121,7 +146,10 @@ class Run {
   }
 
   async compareAll(): Promise<void> {
-    for (const ledger of this.#ledgers) await this.#compare(ledger, ledger.all());
+    for (const ledger of this.#ledgers) {
+      await this.#compare(ledger, ledger.all());
+      await this.#compare(ledger, ledger.all(), restoreWithPython);
+    }
   }
 
   async #compare(ledger: Ledger, points: ReturnType<Ledger['all']>, restore?: Restore): Promise<void> {
@@ -148,7 +176,8 @@ export async function runChain(options: ChainOptions): Promise<ChainReport> {
   const ledgers: Ledger[] = [];
   try {
     for (let index = 0; index < REPOSITORIES; index++) ledgers.push(await openLedger(bench, index));
-    return await runSteps(new Run(bench, ledgers, options), bench, options);
+    await using copies = await openCopies(bench);
+    return await runSteps(new Run(bench, { ledgers, copies }, options), bench, options);
   } finally {
     for (const ledger of ledgers) await ledger[Symbol.asyncDispose]();
   }

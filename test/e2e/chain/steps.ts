@@ -32,6 +32,15 @@ interface BackupStep {
  */
 export type Step =
   | BackupStep
+  | {
+      readonly op: 'prune';
+      readonly repository: number;
+      /** How many points stay; undefined: one is removed. */
+      readonly keepLast?: number;
+      readonly which: number;
+    }
+  | { readonly op: 'verify'; readonly repository: number; readonly deep: boolean }
+  | { readonly op: 'copy'; readonly repository: number }
   | { readonly op: 'write'; readonly writes: readonly Write[] }
   | { readonly op: 'resize'; readonly disk: number; readonly to: number; readonly via?: number }
   | { readonly op: 'snapshot'; readonly disks: readonly number[]; readonly clusterSize?: number }
@@ -73,6 +82,9 @@ const CLUSTER_SIZES = [4 * KIB, 64 * KIB, 2 * MIB];
 /** How often each comes; of those that need the domain off fewer, since they take longest. */
 const WEIGHTS: Readonly<Record<Op, number>> = {
   backup: 40,
+  prune: 4,
+  verify: 3,
+  copy: 3,
   write: 14,
   resize: 8,
   snapshot: 5,
@@ -136,10 +148,19 @@ function faultFrom(random: Random): { readonly fault?: Fault } {
   return { fault: { kind } };
 }
 
+const repositoryFrom = (random: Random): number => (random.chance(0.7) ? 0 : 1);
+
+function careFrom(random: Random, op: 'prune' | 'verify' | 'copy', which: number): Step {
+  const repository = repositoryFrom(random);
+  if (op === 'copy') return { op, repository };
+  if (op === 'verify') return { op, repository, deep: random.chance(0.5) };
+  return { op, repository, which, ...(random.chance(0.5) && { keepLast: 1 + random.below(4) }) };
+}
+
 function backupFrom(random: Random): BackupStep {
   return {
     op: 'backup',
-    repository: random.chance(0.7) ? 0 : 1,
+    repository: repositoryFrom(random),
     mode: random.chance(0.92) ? 'auto' : 'full',
     ...(random.chance(0.15) && { only: random.below(DISKS) }),
     meanwhile: random.chance(0.2) ? writesFrom(random, 2) : [],
@@ -163,6 +184,10 @@ export function stepAt(seed: number, index: number, options: StepOptions = {}): 
   switch (op) {
     case 'backup':
       return backupFrom(random);
+    case 'prune':
+    case 'verify':
+    case 'copy':
+      return careFrom(random, op, which);
     case 'write':
       return { op, writes: writesFrom(random, 4) };
     case 'resize':
