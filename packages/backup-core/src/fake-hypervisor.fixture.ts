@@ -70,7 +70,7 @@ function required<T>(value: T | undefined, what: string): T {
 
 /** A virtual machine in memory that tracks what is dirty since each checkpoint, as libvirt and QEMU do. */
 export class FakeHypervisor implements HypervisorDomain {
-  readonly name = 'fake';
+  readonly name: string = 'fake';
   readonly uuid: DomainUuid = required(domainUuid('11111111-2222-3333-4444-555555555555'), 'no UUID');
   readonly disks = new Map<string, FakeDisk>();
   readonly checkpoints = new Map<string, FakeCheckpoint>();

@@ -16,8 +16,8 @@ const stored = (storage: TestStorage): string[] =>
     .filter(([name]) => name !== REPOSITORY)
     .map(([name, bytes]) => `${name} ${bytes.toString('base64')}`);
 
-const refused = (reason: string): unknown => ({ code: 'ERR_BACKUP_REPOSITORY', reason });
-const usage = (message: RegExp): unknown => ({
+const refused = (reason: string): object => ({ code: 'ERR_BACKUP_REPOSITORY', reason });
+const usage = (message: RegExp): object => ({
   code: 'ERR_BACKUP_USAGE',
   message: expect.stringMatching(message) as string,
 });

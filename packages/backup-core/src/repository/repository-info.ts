@@ -1,6 +1,7 @@
 import type { ObjectInfo, Storage, StorageOptions } from '../ports/storage.ts';
 import type { Owners } from '../words/owner.ts';
 import { shown } from '../words/peer-names.ts';
+import { QUARANTINE } from './format.ts';
 import { INTENTS } from './intents.ts';
 import type { EncryptionFields } from './key-envelope.ts';
 import { type KeyType, typeOfSlot } from './key-slot.ts';
@@ -106,7 +107,6 @@ export interface RepositoryInfo {
 
 const JOBS = 'jobs/';
 /** Where what was found damaged is kept, out of the way. */
-const QUARANTINE = 'damaged/';
 const LEASE_ID = /^[0-9A-HJKMNP-TV-Z]{26}$/;
 
 /** Describes a repository. Reads only, under no lease: what is at work meanwhile may be seen half. */
