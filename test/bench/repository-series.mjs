@@ -24,13 +24,15 @@ class Series {
   #size;
   #storage;
   #first;
+  #blockBytes;
   #last;
   #taken = 0;
 
-  constructor(store, storage, size, points) {
+  constructor(store, storage, { size, points, blockBytes = BLOCK }) {
     this.#store = store;
     this.#storage = storage;
     this.#size = size;
+    this.#blockBytes = blockBytes;
     this.#first = Date.now() - points * DAY_MS;
   }
 
@@ -43,18 +45,26 @@ class Series {
     const treeSince = this.#last?.treeSince ?? id;
     await putPoint(
       this.#storage,
-      manifestOf({ id, treeSince, root, size: this.#size, at: this.#first + this.#taken++ * DAY_MS }),
+      manifestOf({
+        id,
+        treeSince,
+        root,
+        size: this.#size,
+        storedBytes: (this.#size / BLOCK) * this.#blockBytes,
+        at: this.#first + this.#taken++ * DAY_MS,
+      }),
     );
     this.#last = { id, root, treeSince };
     return id;
   }
 }
 
-function manifestOf({ id, treeSince, root, size, at }) {
+/** @returns {any} a point */
+function manifestOf({ id, treeSince, root, size, storedBytes, at }) {
   const image = { path: '/images/vda.qcow2', format: 'qcow2', chain: [] };
   const reading = { mode: 'full', reason: 'asked', message: 'everything was asked for' };
   const counts = { readBytes: size, auditedBytes: 0, changedBytes: 0 };
-  const stored = { storedRawBytes: size, storedBytes: size, reusedBytes: 0, zeroBytes: 0 };
+  const stored = { storedRawBytes: size, storedBytes, reusedBytes: 0, zeroBytes: 0 };
   const disk = { name: 'vda', size, image, reading, root, treeSince, nextAudit: 0, ...counts, ...stored };
   return {
     id,
@@ -72,7 +82,7 @@ function manifestOf({ id, treeSince, root, size, at }) {
 /** A series of points of a disk with real data. @returns the ids of the points */
 export async function storeChain(path, { size, points, pieces, pieceBytes }) {
   return withStore(path, 2, async (store, storage) => {
-    const series = new Series(store, storage, size, points);
+    const series = new Series(store, storage, { size, points });
     const ids = [];
     for (let index = 0; index < points; index++) {
       const ranges = index === 0 ? [{ offset: 0, length: size }] : randomPieces(size, pieces, pieceBytes);
@@ -93,7 +103,7 @@ export async function storeChain(path, { size, points, pieces, pieceBytes }) {
  */
 export async function storeStubs(path, { size, points, pieces, pieceBytes }) {
   await withStore(path, 0, async (store, storage) => {
-    const series = new Series(store, storage, size, points);
+    const series = new Series(store, storage, { size, points, blockBytes: STUB_BYTES });
     for (let index = 0; index < points; index++) {
       const ranges = index === 0 ? [{ offset: 0, length: size }] : randomPieces(size, pieces, pieceBytes);
       await series.take(async (packs, base) => {

@@ -119,6 +119,7 @@ export default async function run({ root, args }) {
   }
   const folder = makeTemporaryFolder('bench', '/dev/shm');
   const rows = [];
+  /** @type {ReturnType<typeof startFilled> | undefined} */
   let bench;
   // Cases without a domain do not wait for one.
   const started = () => (bench ??= startFilled(folder.path));
@@ -147,9 +148,12 @@ export default async function run({ root, args }) {
 
 /** @returns a sentence where the arguments make no sense */
 function chosenCases(args) {
-  const options = /** @type {const} */ ({ only: { type: 'string' }, pairs: { type: 'string' } });
-  const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
-  const names = [...positionals, ...(values.only?.split(',') ?? [])];
+  const { values, positionals } = parseArgs({
+    args,
+    options: { only: { type: 'string' }, pairs: { type: 'string' } },
+    allowPositionals: true,
+  });
+  const names = [...positionals, ...(values.only ?? '').split(',').filter(Boolean)];
   const unknown = names.filter((name) => !Object.hasOwn(CASES, name));
   if (unknown.length > 0)
     return `There is no case ${unknown.join(', ')}; the cases are ${Object.keys(CASES).join(', ')}`;

@@ -2,7 +2,7 @@
 // whole, so that a large disk needs no room. Arguments: path of the server's socket, bytes of the disk, folder.
 import { BackupRepository, folderStorage, openNbdExport } from 'libvirt-ts-backup';
 
-const [socket, sizeText, folder] = process.argv.slice(2);
+const [socket = '', sizeText, folder = ''] = process.argv.slice(2);
 const path = '/images/vda.qcow2';
 const checkpoints = new Map();
 let job = null;
@@ -20,6 +20,7 @@ const disk = {
   isEncrypted: false,
 };
 
+/** @type {any} */
 const domain = {
   name: 'sparse',
   uuid: '11111111-2222-3333-4444-555555555555',
@@ -64,10 +65,10 @@ process.stdout.write(`${storedBytes} bytes stored\n`);
 async function createShortLived(name, options) {
   const object = await files.create(name, options);
   return {
-    write: (...args) => object.write(...args),
+    write: (bytes, given) => object.write(bytes, given),
     discard: () => object.discard(),
-    commit: async (...args) => {
-      await object.commit(...args);
+    commit: async (given) => {
+      await object.commit(given);
       if (name.startsWith('packs/')) await files.remove(name);
     },
   };

@@ -105,12 +105,12 @@ function statusOf(cookie, start, length) {
     const place = at % STRIDE;
     const isData = place < BLOCK;
     const end = at - place + (isData ? BLOCK : STRIDE);
-    extents.push([Math.min(end, SIZE) - at, isData ? 0 : HOLE_AND_ZERO]);
+    extents.push({ bytes: Math.min(end, SIZE) - at, flags: isData ? 0 : HOLE_AND_ZERO });
     at = end;
   }
   const data = Buffer.alloc(4 + extents.length * 8);
   data.writeUInt32BE(1);
-  for (const [index, [bytes, flags]] of extents.entries()) {
+  for (const [index, { bytes, flags }] of extents.entries()) {
     data.writeUInt32BE(bytes, 4 + index * 8);
     data.writeUInt32BE(flags, 8 + index * 8);
   }

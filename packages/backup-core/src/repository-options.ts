@@ -50,6 +50,12 @@ export interface PruneRepositoryOptions {
   readonly domain?: DomainSelector | undefined;
   /** Only says what would be removed. */
   readonly dryRun?: boolean | undefined;
+  /**
+   * Space is freed when at least this share of what is stored is thought to be of no use; 0: at once. Removing points
+   * costs as much as they differ from their neighbours, freeing space a look at all that is stored. Default: 1/16; 0
+   * for less than 1 GiB.
+   */
+  readonly sweepShare?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Told of bytes of packs looked at and written anew. */
   readonly onProgress?: OnProgress | undefined;
@@ -200,6 +206,10 @@ export const KEEP_POLICY: OptionChecks<KeepPolicy> = {
 /** The checks of options of that name. */
 export const FORGET_POINTS_OPTIONS: OptionChecks<ForgetPointsOptions> = {
   dryRun: trueOrFalse,
+  sweepShare: {
+    wanted: 'a share from 0 to 1',
+    accepts: (value) => typeof value === 'number' && value >= 0 && value <= 1,
+  },
   signal: abortSignal,
   onProgress: someFunction,
 };

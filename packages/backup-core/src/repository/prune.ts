@@ -1,21 +1,35 @@
-import { NotFoundError } from '../words/errors.ts';
+import type { Storage } from '../ports/storage.ts';
+import { DamagedError, NotFoundError } from '../words/errors.ts';
 import type { Owners } from '../words/owner.ts';
 import type { DomainUuid } from '../words/peer-names.ts';
+import { countDroppedBlocks } from './dropped-blocks.ts';
+import { BLOCK_SIZE, PACKS } from './format.ts';
 import { sealedObjects } from './intents.ts';
 import { type KeepPolicy, keepPolicy, type KeepReason } from './keep-policy.ts';
 import { LeaseWatch } from './lease-watch.ts';
 import { LEASE_MS } from './leases.ts';
 import { parseManifestName } from './point-manifest.ts';
 import { type ListedPoint, listPoints, type PointListing, removePoint } from './points.ts';
-import { estimateSweep, type SweepOptions, type SweepReport, sweepUnder } from './sweep.ts';
+import { estimateSweep, nothingSwept, type SweepOptions, type SweepReport, sweepUnder } from './sweep.ts';
 import type { TreeStore } from './tree/tree-store.ts';
 import { underLease } from './under-lease.ts';
+import { noteUnswept, readUnswept } from './unswept.ts';
+
+/** A repository with less in its packs is swept whenever points are removed. */
+const SMALL_BYTES: number = 2 ** 30;
+/** So much of a larger one may be of no use before it is swept. */
+const SWEEP_SHARE = 1 / 16;
 
 /** For whatever removes points. */
 export interface RemovalOptions extends SweepOptions {
   /** Called before points are removed, with these and with all there are. */
   readonly onRemoval?:
     ((removed: readonly ListedPoint[], all: readonly ListedPoint[]) => Promise<void>) | undefined;
+  /**
+   * It is swept when at least this share of the bytes of packs is thought to be of no use; 0: always. A sweep looks at
+   * all that is stored, removing points only at what they do not share. Default: 1/16; 0 for less than 1 GiB of packs.
+   */
+  readonly sweepShare?: number | undefined;
 }
 
 export interface PruneOptions extends RemovalOptions {
@@ -40,6 +54,8 @@ export interface PruneReport extends SweepReport {
   readonly keep: readonly KeptPoint[];
   /** Ids, the oldest first. */
   readonly remove: readonly string[];
+  /** About as many bytes are of no use and left to a later sweep, which there are too few of yet. */
+  readonly unsweptBytes: number;
 }
 
 type Choice = (listing: PointListing) => Pick<PruneReport, 'keep' | 'remove'>;
@@ -124,14 +140,57 @@ function removeChosen(
     const plan = { keep, remove };
     if (dryRun) {
       const without = new Set(doomed.map(({ object }) => object));
-      return { ...plan, ...(await estimateSweep(store, without, { ...options, signal })) };
+      return { ...plan, unsweptBytes: 0, ...(await estimateSweep(store, without, { ...options, signal })) };
     }
     const removed = listing.points.filter(({ point }) => remove.includes(point.id));
     await options.onRemoval?.(removed, listing.points);
+    // What a damaged point has alone is not known.
+    const isKnown = removed.length === doomed.length;
+    const dropped = isKnown ? await droppedBytes(store, listing.points, new Set(remove), signal) : undefined;
     await lease.confirm({ signal });
+    // Before what it is about: what a crash leaves is swept one day.
+    if (dropped !== undefined && dropped > 0) await noteUnswept(storage, dropped, { signal });
     for (const point of doomed) await removePoint(storage, point, { signal });
-    return { ...plan, ...(await sweepUnder(store, owners, lease, { ...options, signal })) };
+    const unsweptBytes =
+      dropped === undefined ? undefined : await bytesToLeave(storage, { ...options, signal });
+    if (unsweptBytes !== undefined) return { ...plan, ...nothingSwept([]), unsweptBytes };
+    return { ...plan, unsweptBytes: 0, ...(await sweepUnder(store, owners, lease, { ...options, signal })) };
   });
+}
+
+/** About as many bytes only the points have that are to go; undefined: that cannot be known. */
+async function droppedBytes(
+  store: TreeStore,
+  points: readonly ListedPoint[],
+  doomed: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  let raw = 0;
+  let stored = 0;
+  for (const { point } of points)
+    for (const disk of point.disks) {
+      raw += disk.storedRawBytes;
+      stored += disk.storedBytes;
+    }
+  try {
+    const blocks = await countDroppedBlocks(store, points, doomed, signal);
+    return Math.ceil(blocks * BLOCK_SIZE * (raw === 0 ? 1 : stored / raw));
+  } catch (error) {
+    if (error instanceof DamagedError) return undefined;
+    throw error;
+  }
+}
+
+/** Bytes that are of no use and too few to sweep for; undefined: it is to be swept. */
+async function bytesToLeave(
+  storage: Storage,
+  { sweepShare, signal }: RemovalOptions,
+): Promise<number | undefined> {
+  const { bytes } = await readUnswept(storage, { signal });
+  let stored = 0;
+  for await (const { size } of storage.list(PACKS, { signal })) stored += size;
+  const share = sweepShare ?? (stored < SMALL_BYTES ? 0 : SWEEP_SHARE);
+  return bytes >= stored * share ? undefined : bytes;
 }
 
 /** Ids of points that are not to be removed now: of sealed commits, and those that living leases name. */

@@ -11,6 +11,7 @@ import { listPoints } from './points.ts';
 import { readQuarantine, unreached } from './quarantine.ts';
 import { planSweep, type SparsePack, type SweepPlan } from './sweep-plan.ts';
 import type { TreeStore } from './tree/tree-store.ts';
+import { forgetUnswept, readUnswept } from './unswept.ts';
 import { underLease } from './under-lease.ts';
 
 /** A backup that runs longer holds back what can be removed until the next sweep. */
@@ -65,7 +66,7 @@ export async function estimateSweep(
   const packs = await listPacks(store.storage, options);
   const pieces = new PieceSet();
   const hindrances = await markStored(store, pieces, new Set(without), options.signal);
-  if (hindrances.length > 0) return nothing(hindrances);
+  if (hindrances.length > 0) return nothingSwept(hindrances);
   const plan = await planSweep(store, packs, pieces, options);
   return {
     removedPacks: plan.dead.length,
@@ -84,20 +85,34 @@ export async function sweepUnder(
 ): Promise<SweepReport> {
   const { storage } = store;
   const { signal } = options;
+  const unswept = await readUnswept(storage, { signal });
+  const report = await sweepAll(store, owners, lease, options);
+  if (report.hindrances.length === 0) await forgetUnswept(storage, unswept, { signal });
+  return report;
+}
+
+async function sweepAll(
+  store: TreeStore,
+  owners: Owners,
+  lease: Lease,
+  options: SweepOptions,
+): Promise<SweepReport> {
+  const { storage } = store;
+  const { signal } = options;
   await removeOldEnds(store, lease, signal);
   const packs = await listPacks(storage, { signal });
   const pieces = new PieceSet();
   const marked = new Set<string>();
   const unknown = await markStored(store, pieces, marked, signal);
-  if (unknown.length > 0) return nothing(unknown);
+  if (unknown.length > 0) return nothingSwept(unknown);
   const plan = await planSweep(store, packs, pieces, options);
   const quarantine = await readQuarantine(store, { signal });
   const work = [plan.dead, plan.superseded, plan.sparse, unreached(quarantine, pieces)];
-  if (work.every(({ length }) => length === 0)) return nothing([]);
+  if (work.every(({ length }) => length === 0)) return nothingSwept([]);
   const others = await outlastOthers(store, owners, lease, options);
-  if (others.length > 0) return nothing(others);
+  if (others.length > 0) return nothingSwept(others);
   const unknownNow = await markStored(store, pieces, marked, signal);
-  if (unknownNow.length > 0) return nothing(unknownNow);
+  if (unknownNow.length > 0) return nothingSwept(unknownNow);
   await lease.confirm({ signal });
   // Nobody can share any more what they warn of.
   for (const { name } of unreached(quarantine, pieces)) await storage.remove(name, { signal });
@@ -169,7 +184,8 @@ class Removal {
   }
 }
 
-function nothing(hindrances: readonly string[]): SweepReport {
+/** The report of a sweep that was none. */
+export function nothingSwept(hindrances: readonly string[]): SweepReport {
   return { removedPacks: 0, rewrittenPacks: 0, freedBytes: 0, hindrances };
 }
 

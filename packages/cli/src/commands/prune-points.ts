@@ -21,6 +21,9 @@ export const command: Command = defineCommand({
     'keep-yearly': number('N', 'the same for years'),
     'min-age': number('HOURS', 'keeps every point that is younger'),
     protect: list('ID,ID', 'keeps these points'),
+    sweep: flag(
+      'frees at once what is of no use any more; without it that waits, in a large repository, until it is a sixteenth of what is stored',
+    ),
     yes: flag('does it; without it the plan is only shown'),
     ...keyOptions,
     json: jsonOption(REMOVAL_JSON),
@@ -29,7 +32,7 @@ export const command: Command = defineCommand({
   about: [
     'Removes the points that no rule keeps, and what no other point shares with them; of all domains unless one is named. The newest point of a domain always stays. Without any rule nothing is removed.',
   ],
-  async run({ from, domain, uuid, yes, json, ...values }, { output, signal, startProgress }) {
+  async run({ from, domain, uuid, sweep, yes, json, ...values }, { output, signal, startProgress }) {
     const policy: KeepPolicy = {
       keepLast: values['keep-last'],
       keepHourly: values['keep-hourly'],
@@ -49,6 +52,7 @@ export const command: Command = defineCommand({
       report = await repository.prune(policy, {
         domain: uuid === undefined ? domain : { uuid },
         dryRun: !yes,
+        sweepShare: sweep ? 0 : undefined,
         signal,
         onProgress: ({ phase, done, total }) => {
           progress.update(phase, done, total);

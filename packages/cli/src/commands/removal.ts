@@ -2,7 +2,8 @@ import type { PruneReport } from 'libvirt-ts-backup';
 import { type Output, remark } from '../output.ts';
 
 /** What `--json` prints of a removal. */
-export const REMOVAL_JSON = '{dryRun, keep, remove, removedPacks, rewrittenPacks, freedBytes, hindrances}';
+export const REMOVAL_JSON =
+  '{dryRun, keep, remove, removedPacks, rewrittenPacks, freedBytes, unsweptBytes, hindrances}';
 
 /** Prints what was removed, or would be. */
 export async function printRemoval(
@@ -13,12 +14,13 @@ export async function printRemoval(
   await output.line(json ? JSON.stringify({ dryRun, ...report }) : text(report, dryRun));
 }
 
-function text({ keep, remove, freedBytes }: PruneReport, dryRun: boolean): string {
+function text({ keep, remove, freedBytes, unsweptBytes }: PruneReport, dryRun: boolean): string {
   return [
     ...keep.map(({ id, reasons }) => `keep    ${id}  ${reasons.join(', ')}`),
     ...remove.map((id) => `remove  ${id}`),
     dryRun
       ? `${remove.length} points and ${freedBytes} bytes would be removed (--yes does it)`
       : `${remove.length} points and ${freedBytes} bytes removed`,
+    ...(unsweptBytes > 0 ? [`about ${unsweptBytes} bytes are left to a later sweep`] : []),
   ].join('\n');
 }

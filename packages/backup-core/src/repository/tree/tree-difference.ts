@@ -7,7 +7,7 @@ import type { BlockRun } from './tree-reader.ts';
 import type { TreeStore } from './tree-store.ts';
 
 /** A tree, or what is under one of its pages: level -1 is a block. */
-interface Subtree {
+export interface Subtree {
   readonly store: TreeStore;
   readonly reference: Reference | undefined;
   readonly level: number;
@@ -80,7 +80,7 @@ function isSame(one: Subtree, other: Subtree): boolean {
 }
 
 /** The children as seen from a level: the tree of a smaller disk is the first child of pages that it does not have. */
-async function childrenOf(
+export async function childrenOf(
   { store, reference, level: own }: Subtree,
   level: number,
   signal: AbortSignal | undefined,
