@@ -1,7 +1,8 @@
 import type { DiskFacts } from '../ports/domain.ts';
 import type { StoredDisk } from '../repository/point.ts';
-import type { ListedPoint } from '../repository/points.ts';
+import type { ListedPoint, RecentPoints } from '../repository/points.ts';
 import type { EarlierDisk } from '../words/disk-answers.ts';
+import { jobName } from '../words/names.ts';
 import type { DiskName } from '../words/peer-names.ts';
 import type { NeededCheckpoint } from './leftovers.ts';
 
@@ -9,6 +10,33 @@ import type { NeededCheckpoint } from './leftovers.ts';
 export interface EarlierCopy {
   readonly point: ListedPoint;
   readonly disk: StoredDisk;
+}
+
+/** What is usual shows in so many points. */
+const RECENT_POINTS = 32;
+
+/**
+ * Whether a backup needs no older points: so many, and the newest copy of each disk that the newest point has, or was
+ * not asked for. A disk that was not there for longer is a new one.
+ *
+ * @param points - the newest first
+ */
+export function areEnough(points: readonly ListedPoint[]): boolean {
+  const newest = points[0]?.point;
+  if (newest === undefined || points.length < RECENT_POINTS) return false;
+  const wanted = newest.excluded.filter(({ reason }) => reason === 'not-selected');
+  return wanted.every(({ name }) =>
+    points.some(({ point }) => point.disks.some((disk) => disk.name === name)),
+  );
+}
+
+/**
+ * The checkpoints that a repository's points were taken with, as far as they were read; those of the others have the
+ * names that this repository gives.
+ */
+export function checkpointNamesOf(repository: string, { points, ids }: RecentPoints): ReadonlySet<string> {
+  const names = points.flatMap(({ point }) => point.checkpoint?.name ?? []);
+  return new Set(names.length === 0 ? [] : [...ids.map((id) => jobName(repository, id)), ...names]);
 }
 
 /** The newest copy of each disk: chains are per disk, because not every point has every disk. */

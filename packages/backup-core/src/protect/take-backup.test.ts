@@ -148,6 +148,46 @@ describe('chains are per disk', () => {
   });
 });
 
+describe('a long series', () => {
+  /** Counts the manifests that are read. */
+  class CountingStorage extends TestStorage {
+    manifests = 0;
+
+    override get(name: string): Promise<Uint8Array> {
+      if (name.startsWith('points/')) this.manifests++;
+      return super.get(name);
+    }
+  }
+
+  it('is not read for the next backup but for its newest points', async () => {
+    const counting = new CountingStorage();
+    await using repository = await openFor(domain, counting);
+    const readBy = async (): Promise<number> => {
+      const before = counting.manifests;
+      await repository.backup(domain, { mode: 'incremental' });
+      return counting.manifests - before;
+    };
+    await repository.backup(domain);
+    for (let index = 0; index < 39; index++) await readBy();
+    const behind40 = await readBy();
+    expect(behind40).toBeLessThan(40);
+    expect(await readBy()).toBe(behind40);
+    expect(domain.checkpoints.size).toBe(1);
+  });
+
+  it('is read as far as it takes to find a disk that was seldom asked for', async () => {
+    domain.addDisk('vdb', diskOf(2, 10));
+    await using repository = await open();
+    const { point: first } = await repository.backup(domain);
+    for (let index = 0; index < 35; index++) await repository.backup(domain, { disks: ['vda'] });
+    expect([...domain.checkpoints.keys()]).toContain(nameOf(first));
+    writeBlock(domain, 1, 7, 'vdb');
+    const { point } = await repository.backup(domain, { mode: 'incremental' });
+    expect((await readBack(repository, point, 'vdb')).equals(contentOf(domain, 'vdb'))).toBe(true);
+    expect(point.disks.map(({ treeSince }) => treeSince)).toEqual([first.id, first.id]);
+  });
+});
+
 describe('what a crash left', () => {
   /** A backup that is killed in the middle: nothing of it is cleaned up. */
   async function crash(): Promise<string> {

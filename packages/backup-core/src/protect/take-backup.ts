@@ -8,7 +8,13 @@ import { Intent } from '../repository/intents.ts';
 import { type Lease, takeLease } from '../repository/leases.ts';
 import type { PackWriter } from '../repository/packs/pack-writer.ts';
 import type { Point } from '../repository/point.ts';
-import { listPoints, type ListedPoint, placeOf, type PointListing, sealPoint } from '../repository/points.ts';
+import {
+  type ListedPoint,
+  listRecentPoints,
+  placeOf,
+  type PointListing,
+  sealPoint,
+} from '../repository/points.ts';
 import { type Quarantine, readQuarantine } from '../repository/quarantine.ts';
 import { messageOf } from '../words/errors.ts';
 import { withSignals } from '../words/joined-signal.ts';
@@ -20,7 +26,15 @@ import { ulid, ulidTime } from '../words/ulid.ts';
 import type { Audit } from './audit-window.ts';
 import { describePoint } from './describe-point.ts';
 import { endStored } from './end-stored.ts';
-import { type EarlierCopy, earlierDisks, likeliestBase, neededCheckpoints, newestCopies } from './history.ts';
+import {
+  areEnough,
+  checkpointNamesOf,
+  type EarlierCopy,
+  earlierDisks,
+  likeliestBase,
+  neededCheckpoints,
+  newestCopies,
+} from './history.ts';
 import { type BackupContext, giveUpJob, runNotedJob } from './noted-job.ts';
 import { reapDomain } from './reap.ts';
 import { type StoredCopy, storeDisk, type StoreDiskOptions } from './store-disk.ts';
@@ -120,10 +134,9 @@ async function underBackupLease(
 
   // Only now: what was listed before may be gone.
   const { keys } = repository.store;
-  const listing = await listPoints(storage, { uuid: domain.uuid, keys, signal });
+  const listing = await listRecentPoints(storage, { uuid: domain.uuid, keys, signal, isEnough: areEnough });
   const copies = newestCopies(listing.points);
-  const names = listing.points.flatMap(({ point }) => point.checkpoint?.name ?? []);
-  const superseded = new Set(names);
+  const superseded = checkpointNamesOf(repository.id, listing);
   const needed = neededCheckpoints(copies);
   const reaping = { needed, superseded, signal };
   const { remarks, survey } = await reapDomain(repository, domain, tools.files, reaping);

@@ -44,10 +44,40 @@ interface PointsOptions {
 
 /** Lists points. A manifest counts only if its content has the hash that its name says. */
 export async function listPoints(storage: Storage, options: PointsOptions = {}): Promise<PointListing> {
+  return readPoints(storage, await objectsIn(storage, options), options);
+}
+
+/** The newest points of a domain, and the names of all. */
+export interface RecentPoints extends PointListing {
+  /** Of every point that has the name of one, read or not. */
+  readonly ids: readonly string[];
+}
+
+/**
+ * Reads the manifests of a domain's points, the newest first, as far as it is wanted.
+ *
+ * @param isEnough - asked with what was read so far, the newest first
+ */
+export async function listRecentPoints(
+  storage: Storage,
+  options: PointsOptions & { readonly isEnough: (points: readonly ListedPoint[]) => boolean },
+): Promise<RecentPoints> {
+  const objects = await objectsIn(storage, options);
+  const newestFirst = [...objects].sort((a, b) => (a.name > b.name ? -1 : 1));
+  const { points, damaged } = await readPoints(storage, newestFirst, options);
+  return { points, damaged, ids: objects.flatMap(({ name }) => parseManifestName(name)?.id ?? []) };
+}
+
+async function readPoints(
+  storage: Storage,
+  objects: readonly StoredObject[],
+  options: PointsOptions & { readonly isEnough?: ((points: readonly ListedPoint[]) => boolean) | undefined },
+): Promise<PointListing> {
   const points: ListedPoint[] = [];
   const damaged: { name: string; reason: string }[] = [];
-  for (const { name, size } of await objectsIn(storage, options))
+  for (const { name, size } of objects)
     try {
+      if (options.isEnough?.(points) === true) break;
       const named = parseManifestName(name);
       if (named === undefined) throw new DamagedError('format', 'it has not the name of a manifest');
       if (size > MAX_MANIFEST_BYTES) throw new DamagedError('format', 'it is larger than any manifest');
@@ -116,10 +146,15 @@ export async function removePoint(
   }
 }
 
+interface StoredObject {
+  readonly name: string;
+  readonly size: number;
+}
+
 async function objectsIn(
   storage: Storage,
   { uuid, signal }: PointsOptions,
-): Promise<readonly { readonly name: string; readonly size: number }[]> {
+): Promise<readonly StoredObject[]> {
   const objects = [];
   try {
     for await (const object of storage.list(uuid === undefined ? POINTS : `${POINTS}${uuid}/`, { signal }))
