@@ -47,7 +47,7 @@ describe('the format, byte for byte', () => {
   it('of the end of a pack', () => {
     const entries = Buffer.alloc(ENTRY_BYTES);
     const entry = { number: 9, offset: 2, length: 3, kind: KIND.page, packing: PACKING.deflate };
-    encodeEntry({ ...entry, hash: Buffer.alloc(32, 0xab) }, entries, 0);
+    encodeEntry({ ...entry, hash: Buffer.alloc(32, 0xab) }, entry, entries, 0);
     const bytes = encodeTable(PACK, 5, { keySlot: Buffer.from('key'), entries });
     expect(bytes.subarray(0, 51).toString('hex')).toBe(
       `6b657900000009000000020000000301010000${'ab'.repeat(32)}`,

@@ -45,9 +45,14 @@ export const MAX_KEY_SLOT_BYTES = 65_536;
 export const MAX_PACK_BYTES: number = 256 * 1024 * 1024;
 
 /** Writes an entry at a place of a table. */
-export function encodeEntry(entry: PackEntry, into: Buffer, at: number): void {
-  into.writeUInt32BE(entry.number, at);
-  into.writeUInt32BE(entry.offset, at + 4);
+export function encodeEntry(
+  entry: Omit<PackEntry, 'number' | 'offset'>,
+  { number, offset }: Pick<PackEntry, 'number' | 'offset'>,
+  into: Buffer,
+  at: number,
+): void {
+  into.writeUInt32BE(number, at);
+  into.writeUInt32BE(offset, at + 4);
   into.writeUInt32BE(entry.length, at + 8);
   into.writeUInt8(entry.kind, at + 12);
   into.writeUInt8(entry.packing, at + 13);

@@ -20,8 +20,46 @@ export interface PlacedEntry extends PackEntry {
   readonly keySlot: Uint8Array;
 }
 
-interface LoadedPack extends PackTable {
+/** A pack whose table is in memory. */
+export class LoadedPack implements PackTable {
   readonly object: string;
+  readonly keySlot: Uint8Array;
+  readonly entries: Buffer;
+
+  constructor(object: string, { keySlot, entries }: PackTable) {
+    this.object = object;
+    this.keySlot = keySlot;
+    this.entries = entries;
+  }
+
+  /** All of them, in order of number. */
+  all(): PlacedEntry[] {
+    const { entries } = this;
+    return Array.from({ length: entries.length / ENTRY_BYTES }, (_, index) =>
+      this.#placed(decodeEntry(entries, index * ENTRY_BYTES)),
+    );
+  }
+
+  /** @throws DamagedError where it has no such number */
+  locate(number: number): PlacedEntry {
+    const { entries } = this;
+    let low = 0;
+    for (let high = entries.length / ENTRY_BYTES - 1; low < high;) {
+      const middle = Math.ceil((low + high) / 2);
+      if (entries.readUInt32BE(middle * ENTRY_BYTES) <= number) low = middle;
+      else high = middle - 1;
+    }
+    const entry = entries.length === 0 ? undefined : decodeEntry(entries, low * ENTRY_BYTES);
+    if (entry?.number !== number)
+      throw new DamagedError('missing', `pack ${this.object} has no number ${number}`);
+    return this.#placed(entry);
+  }
+
+  // Field by field: of these there are as many as blocks, and a spread takes several times as long.
+  #placed({ number, offset, length, kind, packing, hash }: PackEntry): PlacedEntry {
+    const { object, keySlot } = this;
+    return { number, offset, length, kind, packing, hash, object, keySlot };
+  }
 }
 
 /** Bytes of tables kept in memory. */
@@ -50,18 +88,16 @@ export class PackReader {
 
   /** @throws DamagedError where there is no such pack or number in it */
   async locate(pack: string, number: number, signal?: AbortSignal): Promise<PlacedEntry> {
-    const loaded = await this.#load(pack, signal);
-    const { entries } = loaded;
-    let low = 0;
-    for (let high = entries.length / ENTRY_BYTES - 1; low < high;) {
-      const middle = Math.ceil((low + high) / 2);
-      if (entries.readUInt32BE(middle * ENTRY_BYTES) <= number) low = middle;
-      else high = middle - 1;
-    }
-    const entry = entries.length === 0 ? undefined : decodeEntry(entries, low * ENTRY_BYTES);
-    if (entry?.number !== number)
-      throw new DamagedError('missing', `pack ${loaded.object} has no number ${number}`);
-    return { ...entry, object: loaded.object, keySlot: loaded.keySlot };
+    return (await this.load(pack, signal)).locate(number);
+  }
+
+  /** What locates many pieces of one pack without waiting for each. @throws DamagedError where there is no such pack */
+  load(pack: string, signal?: AbortSignal): Promise<LoadedPack> {
+    return this.#packs.get(pack, async () => {
+      const { object, size } = await this.#find(pack, signal);
+      const value = new LoadedPack(object, await this.readTable({ pack, name: object, size }, signal));
+      return { value, weight: value.entries.length + value.keySlot.length + 1024 };
+    });
   }
 
   /** Fills a buffer with a pack's bytes from `offset` on. */
@@ -84,20 +120,7 @@ export class PackReader {
 
   /** Every entry of a pack, in order of number, and what it is called. @throws DamagedError */
   async entries(pack: string, signal?: AbortSignal): Promise<readonly PlacedEntry[]> {
-    const { object, keySlot, entries } = await this.#load(pack, signal);
-    return Array.from({ length: entries.length / ENTRY_BYTES }, (_, index) => ({
-      ...decodeEntry(entries, index * ENTRY_BYTES),
-      object,
-      keySlot,
-    }));
-  }
-
-  #load(pack: string, signal: AbortSignal | undefined): Promise<LoadedPack> {
-    return this.#packs.get(pack, async () => {
-      const { object, size } = await this.#find(pack, signal);
-      const value = { object, ...(await this.readTable({ pack, name: object, size }, signal)) };
-      return { value, weight: value.entries.length + value.keySlot.length + 1024 };
-    });
+    return (await this.load(pack, signal)).all();
   }
 
   /** Any generation that is there has every number that is still in use. */

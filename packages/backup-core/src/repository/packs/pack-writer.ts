@@ -91,7 +91,8 @@ export class PackWriter {
       const first = open.count;
       const rows = Buffer.alloc(pieces.length * ENTRY_BYTES);
       for (const [index, piece] of pieces.entries()) {
-        encodeEntry({ ...piece, number: first + index, offset: open.offset }, rows, index * ENTRY_BYTES);
+        const place = { number: first + index, offset: open.offset };
+        encodeEntry(piece, place, rows, index * ENTRY_BYTES);
         open.offset += piece.length;
       }
       open.table.push(rows);

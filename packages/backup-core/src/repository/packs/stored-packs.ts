@@ -116,7 +116,7 @@ async function copyUsed(
       run.length = 0;
     }
     run.length += entry.length;
-    encodeEntry({ ...entry, offset: end }, rows, rowBytes);
+    encodeEntry(entry, { number: entry.number, offset: end }, rows, rowBytes);
     rowBytes += ENTRY_BYTES;
     end += entry.length;
   }

@@ -4,10 +4,10 @@ import type { ByteRange } from '../../transfer/layout.ts';
 import { BackupUsageError, DamagedError } from '../../words/errors.ts';
 import { BLOCK_SIZE, blocksOf, HASH_BYTES } from '../format.ts';
 import { KIND, MAX_STORED_BLOCK_BYTES, PACKING } from '../packs/pack-format.ts';
-import { type PlacedEntry, withNextGeneration } from '../packs/pack-reader.ts';
+import { type LoadedPack, type PlacedEntry, withNextGeneration } from '../packs/pack-reader.ts';
 import type { BaseTree } from './builder.ts';
 import { BLOCK_STATE } from '../workers/block-work.ts';
-import { FANOUT } from './page.ts';
+import { FANOUT, type Page } from './page.ts';
 import { type BlockRun, type OnLost, TreeReader } from './tree-reader.ts';
 import type { TreeStore } from './tree-store.ts';
 
@@ -216,9 +216,11 @@ export class DiskReader implements BlockSource {
     const blocks: ExpectedBlock[] = [];
     for (const [range, { offset: start, length: bytes }] of ranges.entries()) {
       this.#check(start, bytes);
+      let leaf: Page | undefined;
       for (let offset = start; offset < start + bytes; offset += BLOCK_SIZE) {
         const block = offset / BLOCK_SIZE;
-        const leaf = await this.#tree.leaf(Math.floor(block / FANOUT), signal);
+        if (offset === start || block % FANOUT === 0)
+          leaf = await this.#tree.leaf(Math.floor(block / FANOUT), signal);
         const hash = leaf?.has(block % FANOUT) === true ? leaf.hashAt(block % FANOUT) : undefined;
         blocks.push({ range, offset, length: Math.min(BLOCK_SIZE, start + bytes - offset), hash });
       }
@@ -284,16 +286,21 @@ export class DiskReader implements BlockSource {
     signal: AbortSignal,
   ): Promise<readonly Wanted[]> {
     const wanted: Wanted[] = [];
+    let leaf: Page | undefined;
+    let last: { readonly pack: string; readonly loaded: LoadedPack } | undefined;
     for (let index = 0; index < count; index++) {
       const block = first + index;
       const to = at + index * BLOCK_SIZE;
-      const leaf = await this.#tree.leaf(Math.floor(block / FANOUT), signal);
+      if (index === 0 || block % FANOUT === 0)
+        leaf = await this.#tree.leaf(Math.floor(block / FANOUT), signal);
       const reference = leaf?.get(block % FANOUT);
       if (reference === undefined) {
         new Uint8Array(memory, to, BLOCK_SIZE).fill(0);
         continue;
       }
-      const entry = await this.#store.packs.locate(reference.pack, reference.number, signal);
+      const { pack, number } = reference;
+      if (last?.pack !== pack) last = { pack, loaded: await this.#store.packs.load(pack, signal) };
+      const entry = last.loaded.locate(number);
       if (entry.kind !== KIND.block || Buffer.compare(entry.hash, reference.hash) !== 0)
         throw this.#damaged(block, entry, 'it is another one');
       if (entry.length === 0 || entry.length > MAX_STORED_BLOCK_BYTES)

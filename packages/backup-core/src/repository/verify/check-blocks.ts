@@ -69,10 +69,15 @@ async function* batchesOf(
   for (const pack of pieces.packs) {
     if (harm.packs.has(pack)) continue;
     const chosen = (await store.packs.entries(pack, signal))
-      .filter(({ kind, number }) => kind === KIND.block && pieces.has({ pack, number }))
-      // What cannot be one is known to harm whoever refers to it.
-      .filter(({ length }) => length > 0 && length <= MAX_STORED_BLOCK_BYTES)
-      .filter(() => share >= 1 || Math.random() < share)
+      .filter(
+        ({ kind, number, length }) =>
+          kind === KIND.block &&
+          // What cannot be one is known to harm whoever refers to it.
+          length > 0 &&
+          length <= MAX_STORED_BLOCK_BYTES &&
+          pieces.has({ pack, number }) &&
+          (share >= 1 || Math.random() < share),
+      )
       .sort((a, b) => a.offset - b.offset);
     for (let from = 0; from < chosen.length;) {
       const batch = batchFrom(pack, chosen, from);
@@ -140,10 +145,14 @@ class Lane {
       entries.every((entry) => entry.packing === PACKING.none && entry.length === BLOCK_SIZE);
     const places = new Uint32Array(entries.length * 4);
     const expected = new Uint8Array(entries.length * HASH_BYTES);
-    for (const [index, entry] of entries.entries()) {
-      const at = entry.offset - start.offset;
-      places.set([at, entry.length, entry.packing, isInPlace ? at : 0], index * 4);
-      expected.set(entry.hash, index * HASH_BYTES);
+    let place = 0;
+    for (const [index, { offset, length: bytes, packing, hash }] of entries.entries()) {
+      const at = offset - start.offset;
+      places[place++] = at;
+      places[place++] = bytes;
+      places[place++] = packing;
+      places[place++] = isInPlace ? at : 0;
+      expected.set(hash, index * HASH_BYTES);
     }
     const { damaged } = await workers.run({
       type: 'check',

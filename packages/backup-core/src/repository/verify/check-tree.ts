@@ -1,6 +1,7 @@
 import { DamagedError, messageOf } from '../../words/errors.ts';
 import { BLOCK_SIZE } from '../format.ts';
 import { KIND, MAX_STORED_BLOCK_BYTES } from '../packs/pack-format.ts';
+import type { LoadedPack, PlacedEntry } from '../packs/pack-reader.ts';
 import { PieceSet } from '../packs/piece-set.ts';
 import type { Harm } from './harm.ts';
 import { FANOUT, levelsOf, type Reference } from '../tree/page.ts';
@@ -31,6 +32,7 @@ export class TreeCheck {
   readonly #harm: Harm;
   readonly #signal: AbortSignal | undefined;
   readonly #knownPacks = new Set<string>();
+  #last: { readonly pack: string; readonly loaded: LoadedPack | undefined } | undefined;
 
   constructor(store: TreeStore, harm: Harm, signal: AbortSignal | undefined) {
     this.#store = store;
@@ -51,49 +53,66 @@ export class TreeCheck {
         const child = page.get(slot);
         if (child === undefined) continue;
         if (level > 0) await this.#checkPage(child, level - 1);
-        else await this.#attempt(child, () => this.#checkBlock(child));
+        else await this.#checkBlock(child);
       }
     });
   }
 
   async #checkBlock(reference: Reference): Promise<void> {
-    if (this.pieces.add(reference)) this.counts.blocks++;
-    if (!(await this.#isPackThere(reference.pack))) return;
-    const { kind, hash, length } = await this.#store.packs.locate(
-      reference.pack,
-      reference.number,
-      this.#signal,
-    );
-    if (kind !== KIND.block || Buffer.compare(hash, reference.hash) !== 0)
-      throw new DamagedError('hash', 'another one is in its place');
-    if (length === 0 || length > MAX_STORED_BLOCK_BYTES)
-      throw new DamagedError('format', `a block cannot have ${length} bytes`);
+    const { pack } = reference;
+    // Neighbours are mostly in one pack: nothing is to be waited for then.
+    if (this.#last?.pack !== pack)
+      this.#last = { pack, loaded: (await this.#isPackThere(pack)) ? await this.#load(pack) : undefined };
+    const { loaded } = this.#last;
+    try {
+      if (this.pieces.add(reference)) this.counts.blocks++;
+      if (loaded !== undefined) checkEntry(loaded.locate(reference.number), reference);
+    } catch (error) {
+      this.#note(reference, error);
+    }
   }
 
   /** Whether the table of a pack can be read; looked at once. */
   async #isPackThere(pack: string): Promise<boolean> {
     if (this.#harm.packs.has(pack)) return false;
     if (this.#knownPacks.has(pack)) return true;
+    const loaded = await this.#load(pack);
+    if (loaded !== undefined) this.#knownPacks.add(pack);
+    return loaded !== undefined;
+  }
+
+  /** undefined: it is damaged, which is noted. */
+  async #load(pack: string): Promise<LoadedPack | undefined> {
     try {
-      await this.#store.packs.entries(pack, this.#signal);
+      return await this.#store.packs.load(pack, this.#signal);
     } catch (error) {
       if (!(error instanceof DamagedError)) throw error;
       this.#harm.addPack(pack, messageOf(error));
-      return false;
+      return undefined;
     }
-    this.#knownPacks.add(pack);
-    return true;
   }
 
   async #attempt(reference: Reference, work: () => Promise<void>): Promise<void> {
     try {
       await work();
     } catch (error) {
-      if (!(error instanceof DamagedError)) throw error;
-      const { pack, number } = reference;
-      this.#harm.add(reference, `number ${number} of pack ${pack}: ${messageOf(error)}`);
+      this.#note(reference, error);
     }
   }
+
+  #note(reference: Reference, error: unknown): void {
+    if (!(error instanceof DamagedError)) throw error;
+    const { pack, number } = reference;
+    this.#harm.add(reference, `number ${number} of pack ${pack}: ${messageOf(error)}`);
+  }
+}
+
+/** @throws DamagedError where the entry is not the block that is referred to */
+function checkEntry({ kind, hash, length }: PlacedEntry, reference: Reference): void {
+  if (kind !== KIND.block || Buffer.compare(hash, reference.hash) !== 0)
+    throw new DamagedError('hash', 'another one is in its place');
+  if (length === 0 || length > MAX_STORED_BLOCK_BYTES)
+    throw new DamagedError('format', `a block cannot have ${length} bytes`);
 }
 
 /** Finds what of disks is harmed by what is damaged. Pages above nothing of it are looked at once for all disks. */

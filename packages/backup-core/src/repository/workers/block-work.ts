@@ -157,15 +157,21 @@ export function blockWork(): (job: BlockJob) => HashResult | CheckResult {
     },
 
     checkBlock(job: CheckJob, index: number): boolean {
-      const [start = 0, length = 0, packing = 0, to = 0] = job.places.subarray(index * 4, index * 4 + 4);
+      // One by one: an iterator for each block is slow.
+      const start = job.places[index * 4] as number;
+      const length = job.places[index * 4 + 1] as number;
+      const packing = job.places[index * 4 + 2] as number;
+      const to = job.places[index * 4 + 3] as number;
       const hash = job.expected.subarray(index * HASH, (index + 1) * HASH);
       const input = Buffer.from(job.input, start, length);
       try {
         const key = job.dataKeys?.subarray(index * HASH, (index + 1) * HASH);
         const plain = own.unpack(key === undefined ? input : own.unseal(input, key, hash), packing);
         if (plain.length > BLOCK || !own.digest(own.whole(plain), job.hashKey).equals(hash)) return false;
+        const isInPlace = job.input === job.output && start === to && plain === input;
+        if (isInPlace && length === BLOCK) return true;
         const output = Buffer.from(job.output, to, BLOCK);
-        if (job.input !== job.output || start !== to || plain !== input) plain.copy(output);
+        if (!isInPlace) plain.copy(output);
         output.fill(0, plain.length);
         return true;
       } catch {
