@@ -7,7 +7,9 @@ import { prepare, PrepareError, root } from './prepare.mjs';
 
 const folder = join(root, 'test/bench');
 const names = readdirSync(folder)
-  .filter((file) => /^[a-z]+\.mjs$/.test(file) && !['contests.mjs', 'measure.mjs', 'pairs.mjs'].includes(file))
+  .filter(
+    (file) => /^[a-z]+\.mjs$/.test(file) && !['contests.mjs', 'measure.mjs', 'pairs.mjs'].includes(file),
+  )
   .map((file) => file.slice(0, -4));
 const name = process.argv[2] ?? '';
 if (!names.includes(name) || !existsSync(join(folder, `${name}.mjs`))) {
