@@ -85,7 +85,7 @@ describe('changing the key of a repository', () => {
     await series.expectWhole({ key: service });
     keys.clear();
     await expect(openRepositoryFile(series.storage, { key: service })).rejects.toMatchObject({
-      ...(refused('key') as object),
+      ...refused('key'),
       message: expect.stringContaining('no such key') as string,
     });
   });
