@@ -12,7 +12,7 @@ const SIZES = Object.fromEntries(
 );
 
 export default defineConfig(
-  { ignores: ['**/dist/', 'coverage/'] },
+  { ignores: ['**/dist/', 'packages/cli/bundle/', 'coverage/'] },
   eslint.configs.recommended,
   {
     files: ['**/*.ts'],

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { endWithNpm } from './end-with-npm.mjs';
 
-const program = new URL('../packages/cli/dist/program.js', import.meta.url);
+const program = new URL('../packages/cli/bundle/program.js', import.meta.url);
 if (!existsSync(fileURLToPath(program))) {
   process.stderr.write('The commands are not built yet: run "npm ci" and "npm run build" first.\n');
   process.exit(1);

@@ -92,7 +92,9 @@ const checkPackage = (folder) => [
 /** As `npm run build`. */
 async function build() {
   await import('./remove-stale.mjs');
-  return tools(['tsc', '-b'])();
+  if (!(await tools(['tsc', '-b'])())) return false;
+  await import('./bundle-cli.mjs');
+  return true;
 }
 
 /** @type {readonly (readonly [title: string, run: () => Promise<boolean>])[]} */

@@ -130,7 +130,7 @@ export default async function run({ root, args }) {
   }
   // On tmpfs: the disk of the machine is not what is measured.
   const folder = makeTemporaryFolder('bench', '/dev/shm');
-  const command = (name) => [process.execPath, join(root, 'packages/cli/dist/main.js'), name];
+  const command = (name) => [process.execPath, join(root, 'packages/cli/bundle/main.js'), name];
   const tools = {
     folder: folder.path,
     output: join(folder.path, 'copy.raw'),

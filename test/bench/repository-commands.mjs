@@ -6,7 +6,7 @@ import { measure } from './measure.mjs';
 
 /** The command line of one of our commands. */
 export function cli(root, name, ...args) {
-  return [process.execPath, join(root, 'packages/cli/dist/main.js'), name, ...args];
+  return [process.execPath, join(root, 'packages/cli/bundle/main.js'), name, ...args];
 }
 
 export function ourCommands({ bench, folder, root }) {

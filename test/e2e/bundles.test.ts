@@ -156,7 +156,7 @@ describe('the tarballs', () => {
     return tarball.files.map(({ path }) => path);
   }
 
-  it.each(['nbd-client', 'libvirt-rpc', 'backup-core', 'cli'])(
+  it.each(['nbd-client', 'libvirt-rpc', 'backup-core'])(
     '%s: all that leads somewhere does',
     (name) => {
       const files = packed(name);
@@ -182,4 +182,18 @@ describe('the tarballs', () => {
       for (const path of ['README.md', 'LICENSE', 'package.json']) expect(files).toContain(path);
     },
   );
+
+  it('cli: has the command in a few files, and nothing that has to be built', () => {
+    const files = packed('cli');
+    expect(files).toContain('bundle/main.js');
+    expect(files.filter((path) => !path.startsWith('bundle/')).sort()).toEqual([
+      'LICENSE',
+      'README.md',
+      'package.json',
+    ]);
+    for (const path of files.filter((each) => each.endsWith('.js')))
+      expect(readFileSync(join(root, 'packages/cli', path), 'utf8')).not.toMatch(
+        /from ['"](libvirt-ts-|nbd-ts-)/,
+      );
+  });
 });

@@ -7,7 +7,7 @@ import { runAny, type RunResult } from '../harness/index.ts';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const launcher = join(root, 'scripts/example.mjs');
 
-if (!existsSync(join(root, 'packages/cli/dist/main.js')))
+if (!existsSync(join(root, 'packages/cli/bundle/main.js')))
   throw new Error('the commands are not built: run "npm run build" first');
 
 /** Runs an example to its end, as its users do but without npm in front. */

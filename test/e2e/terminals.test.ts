@@ -20,7 +20,7 @@ import {
 } from '../harness/index.ts';
 
 const servers = requireServers('libvirtd', 'qemu-system-x86_64', 'qemu-img', 'qemu-io', 'qemu-nbd', 'nbdkit');
-const program = fileURLToPath(new URL('../../packages/cli/dist/main.js', import.meta.url));
+const program = fileURLToPath(new URL('../../packages/cli/bundle/main.js', import.meta.url));
 const MIB = 1024 * 1024;
 const ESCAPE = '\u001B';
 

@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import { BLOCK_SIZE } from '../format.ts';
 import { type BlockJob, type BlockResult, blockWork } from './block-work.ts';
 
 /** Does jobs on blocks, elsewhere than in the thread that asks. */
@@ -37,8 +38,12 @@ parentPort.on('message', ({ id, job }) => {
 });
 `;
 
+/** A worker takes as long to start as it takes to hash this. */
+const BEFORE_WORKERS_BYTES = 96 * 1024 * 1024;
+
 /**
- * Starts workers as they are needed, at most `size`. One that has nothing to do keeps no process alive.
+ * Starts workers as they are needed, at most `size`. One that has nothing to do keeps no process alive. The first
+ * blocks are hashed in the calling thread, a millisecond or two at a time: a small backup ends before a worker is there.
  *
  * @param size - 0: everything is done in the calling thread
  */
@@ -63,6 +68,8 @@ class NoWorkers implements BlockWorkers {
 class WorkerPool implements BlockWorkers {
   readonly #size: number;
   readonly #members = new Set<Member>();
+  readonly #own = new NoWorkers();
+  #ownBytes = 0;
   #lastId = 0;
   #isClosed = false;
 
@@ -72,6 +79,7 @@ class WorkerPool implements BlockWorkers {
 
   run<Job extends BlockJob>(job: Job): Promise<BlockResult<Job>> {
     if (this.#isClosed) return Promise.reject(new Error('the workers were ended'));
+    if (this.#isForUs(job)) return this.#own.run(job);
     const { worker, pending } = this.#choose();
     const id = ++this.#lastId;
     return new Promise<BlockResult<Job>>((resolve, reject) => {
@@ -90,6 +98,13 @@ class WorkerPool implements BlockWorkers {
     this.#isClosed = true;
     const members = [...this.#members];
     await Promise.all(members.map(({ worker }) => worker.terminate()));
+  }
+
+  /** Only hashing: packing and encrypting take the thread for too long. */
+  #isForUs(job: BlockJob): boolean {
+    if (job.type !== 'hash' || job.output !== undefined || this.#members.size > 0) return false;
+    this.#ownBytes += (job.places.length / 2) * BLOCK_SIZE;
+    return this.#ownBytes <= BEFORE_WORKERS_BYTES;
   }
 
   /** The one with the least to do; a new one only where all have something. */
