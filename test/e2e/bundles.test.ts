@@ -156,32 +156,29 @@ describe('the tarballs', () => {
     return tarball.files.map(({ path }) => path);
   }
 
-  it.each(['nbd-client', 'libvirt-rpc', 'backup-core'])(
-    '%s: all that leads somewhere does',
-    (name) => {
-      const files = packed(name);
-      const has = (path: string): boolean => files.includes(path);
-      const read = (path: string): string => readFileSync(join(root, 'packages', name, path), 'utf8');
-      expect(files.filter((path) => /\.(test|fixture)\./.test(path))).toEqual([]);
-      const built = files.filter((path) => path.startsWith('dist/'));
-      expect(built.length).toBeGreaterThan(20);
-      const source = (path: string): string =>
-        path.replace(/^dist/, 'src').replace(/\.(d\.ts|js)(\.map)?$/, '.ts');
-      expect(
-        built.filter((path) => !has(source(path))),
-        'without a source: run "npm run build", which removes them',
-      ).toEqual([]);
-      for (const path of built.filter((each) => !each.endsWith('.map'))) {
-        const map = /\/\/# sourceMappingURL=(\S+)/.exec(read(path))?.[1];
-        if (map === undefined) continue;
-        expect(has(join(dirname(path), map)), `${path} names ${map}`).toBe(true);
-      }
-      for (const path of built.filter((each) => each.endsWith('.map')))
-        for (const each of (JSON.parse(read(path)) as { sources: string[] }).sources)
-          expect(has(join(dirname(path), each)), `${path} names ${each}`).toBe(true);
-      for (const path of ['README.md', 'LICENSE', 'package.json']) expect(files).toContain(path);
-    },
-  );
+  it.each(['nbd-client', 'libvirt-rpc', 'backup-core'])('%s: all that leads somewhere does', (name) => {
+    const files = packed(name);
+    const has = (path: string): boolean => files.includes(path);
+    const read = (path: string): string => readFileSync(join(root, 'packages', name, path), 'utf8');
+    expect(files.filter((path) => /\.(test|fixture)\./.test(path))).toEqual([]);
+    const built = files.filter((path) => path.startsWith('dist/'));
+    expect(built.length).toBeGreaterThan(20);
+    const source = (path: string): string =>
+      path.replace(/^dist/, 'src').replace(/\.(d\.ts|js)(\.map)?$/, '.ts');
+    expect(
+      built.filter((path) => !has(source(path))),
+      'without a source: run "npm run build", which removes them',
+    ).toEqual([]);
+    for (const path of built.filter((each) => !each.endsWith('.map'))) {
+      const map = /\/\/# sourceMappingURL=(\S+)/.exec(read(path))?.[1];
+      if (map === undefined) continue;
+      expect(has(join(dirname(path), map)), `${path} names ${map}`).toBe(true);
+    }
+    for (const path of built.filter((each) => each.endsWith('.map')))
+      for (const each of (JSON.parse(read(path)) as { sources: string[] }).sources)
+        expect(has(join(dirname(path), each)), `${path} names ${each}`).toBe(true);
+    for (const path of ['README.md', 'LICENSE', 'package.json']) expect(files).toContain(path);
+  });
 
   it('cli: has the command in a few files, and nothing that has to be built', () => {
     const files = packed('cli');
