@@ -30,8 +30,6 @@ export interface CopyProgress {
 const DEFAULT_REQUEST_BYTES = 2 * 1024 * 1024;
 const DEFAULT_IN_FLIGHT = 16;
 const FIRST_IN_FLIGHT = 2;
-/** What a sink of batches does takes as long as reading: it has as many buffers again. */
-const FIRST_FOR_BATCHES = 4;
 /** A server that answers faster than this is near: there is no time on the way to fill with more requests. */
 const NEAR_MS = 5;
 /** Up to so many times the fastest answer a batch has not waited for its predecessors. */
@@ -110,8 +108,7 @@ class Copy {
 
   async run(sources: readonly CopySource[]): Promise<CopyProgress> {
     const lanes = sources.map((source): Lane => ({ source, workers: 0, fastest: Infinity }));
-    const first = isBatchSink(this.#sink) ? FIRST_FOR_BATCHES : FIRST_IN_FLIGHT;
-    for (let turn = 0; turn < Math.min(first, this.#window.inFlight); turn++)
+    for (let turn = 0; turn < Math.min(FIRST_IN_FLIGHT, this.#window.inFlight); turn++)
       for (const lane of lanes) this.#start(lane);
     // More may come while it waits.
     for (let done = 0; done < this.#workers.length;)
