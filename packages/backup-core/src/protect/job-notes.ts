@@ -1,9 +1,9 @@
 import { basename } from 'node:path';
 import type { JobRecord } from '../job/job-record.ts';
-import type { Storage } from '../ports/storage.ts';
+import { getIfPresent } from '../repository/get-if-present.ts';
 import type { OpenRepository } from '../repository/open-repository.ts';
 import type { ListedPoint } from '../repository/points.ts';
-import { isMissing, isTaken, storageFailure } from '../repository/storage-errors.ts';
+import { isTaken, storageFailure } from '../repository/storage-errors.ts';
 import { isJobName } from '../words/names.ts';
 import { domainUuid } from '../words/peer-names.ts';
 import { neededCheckpoints, newestCopies } from './history.ts';
@@ -103,7 +103,9 @@ export async function notedJobs(
     const names: string[] = [];
     for await (const { name } of store.storage.list(JOBS, { signal })) names.push(name);
     for (const object of names) {
-      const bytes = await readNote(store.storage, object, signal);
+      // None: a backup of another domain has ended since they were listed.
+      const found = await getIfPresent(store.storage, object, { signal });
+      const bytes = found && Buffer.from(found);
       const plain = bytes && (store.keys === undefined ? bytes : store.keys.openManifest(bytes, object));
       const note = plain && parseNote(plain, object.slice(JOBS.length), id);
       if (note?.uuid === uuid) notes.push(note);
@@ -112,20 +114,6 @@ export async function notedJobs(
     throw storageFailure('read the notes of jobs', error, signal);
   }
   return notes;
-}
-
-/** @returns undefined: a backup of another domain has ended since the notes were listed */
-async function readNote(
-  storage: Storage,
-  object: string,
-  signal: AbortSignal | undefined,
-): Promise<Buffer | undefined> {
-  try {
-    return Buffer.from(await storage.get(object, { signal }));
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
-  }
 }
 
 /** Whoever could write into the repository wrote it: nothing of it leads to what does not bear the job's name. */

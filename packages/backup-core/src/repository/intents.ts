@@ -1,5 +1,6 @@
 import type { Storage, StorageOptions } from '../ports/storage.ts';
-import { encode, endName, findLeases, getIfPresent, LEASES, parse, readEnd } from './lease-records.ts';
+import { getIfPresent } from './get-if-present.ts';
+import { encode, endName, findLeases, LEASES, parse, readEnd } from './lease-records.ts';
 
 /** Where intents are: one for each lease that has put something, under the lease's id. */
 export const INTENTS = 'intents/';

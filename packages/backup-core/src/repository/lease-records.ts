@@ -1,7 +1,7 @@
 import type { Storage, StorageOptions } from '../ports/storage.ts';
 import type { DomainUuid } from '../words/peer-names.ts';
 import type { Owner } from '../words/owner.ts';
-import { isMissing } from './storage-errors.ts';
+import { getIfPresent } from './get-if-present.ts';
 
 /** Where leases are. */
 export const LEASES = 'leases/';
@@ -87,20 +87,6 @@ async function listIds(storage: Storage, options?: StorageOptions): Promise<stri
     if (id !== undefined) ids.push(id);
   }
   return ids;
-}
-
-/** The whole of a small object; undefined: there is none. */
-export async function getIfPresent(
-  storage: Storage,
-  name: string,
-  options?: StorageOptions,
-): Promise<Uint8Array | undefined> {
-  try {
-    return await storage.get(name, options);
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
-  }
 }
 
 /** JSON of an object as it is stored. */

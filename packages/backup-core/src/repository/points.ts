@@ -2,6 +2,7 @@ import type { Storage } from '../ports/storage.ts';
 import { DamagedError, messageOf } from '../words/errors.ts';
 import { shown } from '../words/peer-names.ts';
 import { POINTS } from './format.ts';
+import { getIfPresent } from './get-if-present.ts';
 import type { Point, PointReference } from './point.ts';
 import {
   decodeManifest,
@@ -12,7 +13,7 @@ import {
   sha256Of,
 } from './point-manifest.ts';
 import type { RepositoryKeys } from './seal.ts';
-import { isMissing, isTaken, storageFailure } from './storage-errors.ts';
+import { isTaken, storageFailure } from './storage-errors.ts';
 
 /** No manifest is larger: a domain's XML is small. */
 const MAX_MANIFEST_BYTES: number = 64 * 1024 * 1024;
@@ -171,13 +172,13 @@ async function readManifest(
   name: ManifestName,
   { keys, signal }: PointsOptions,
 ): Promise<Point | undefined> {
-  let bytes: Uint8Array;
+  let bytes: Uint8Array | undefined;
   try {
-    bytes = await storage.get(manifestName(name), { signal });
+    bytes = await getIfPresent(storage, manifestName(name), { signal });
   } catch (error) {
-    if (isMissing(error)) return undefined;
     throw storageFailure(`read the manifest of point ${name.id}`, error, signal);
   }
+  if (bytes === undefined) return undefined;
   if (sha256Of(bytes) !== name.sha256)
     throw new DamagedError('hash', `the manifest of point ${name.id} is damaged: its hash is wrong`);
   if (keys === undefined) return decodeManifest(bytes, name);

@@ -2,10 +2,11 @@ import { DamagedError, messageOf } from '../words/errors.ts';
 import { shown } from '../words/peer-names.ts';
 import { ulid } from '../words/ulid.ts';
 import { HASH_BYTES, QUARANTINE } from './format.ts';
+import { getIfPresent } from './get-if-present.ts';
 import type { PieceSet } from './packs/piece-set.ts';
 import { sha256Of } from './point-manifest.ts';
 import type { StoredDisk } from './point.ts';
-import { isMissing, storageFailure } from './storage-errors.ts';
+import { storageFailure } from './storage-errors.ts';
 import type { TreeStore } from './tree/tree-store.ts';
 import { type DamagedRange, HarmedDisks } from './verify/check-tree.ts';
 import { Harm } from './verify/harm.ts';
@@ -167,13 +168,8 @@ async function readRecord(
 ): Promise<Harm | undefined> {
   const { id, name, sha256, size } = object;
   if (size > MAX_RECORD_BYTES) throw new DamagedError('format', 'it is larger than any record');
-  let bytes: Uint8Array;
-  try {
-    bytes = await storage.get(name, options);
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
-  }
+  const bytes = await getIfPresent(storage, name, options);
+  if (bytes === undefined) return undefined;
   if (sha256Of(bytes) !== sha256) throw new DamagedError('hash', 'its hash is wrong');
   const plain = keys === undefined ? bytes : keys.openManifest(Buffer.from(bytes), QUARANTINE + id);
   if (plain === undefined) throw new DamagedError('hash', 'it cannot be decrypted');
