@@ -7,6 +7,7 @@ import { listPoints } from '../repository/points.ts';
 import { DiskReader } from '../repository/tree/disk-reader.ts';
 import { underLease } from '../repository/under-lease.ts';
 import type { DamagedRange } from '../repository/verify/check-tree.ts';
+import { joinedRanges } from '../transfer/joined-ranges.ts';
 import type { ByteRange } from '../transfer/layout.ts';
 import type { ExcludedDisk } from '../words/disk-answers.ts';
 import { DamagedError, NotFoundError } from '../words/errors.ts';
@@ -171,7 +172,7 @@ class Comparison implements BatchSink {
       return { state: 'damaged', comparedBytes: this.#comparedBytes, ranges: [], message: error.message };
     }
     const reason = `the bitmap says that nothing changed since point ${point}, and this is not what the point has`;
-    const ranges = joined(this.#different).map((range) => ({ ...range, reason }));
+    const ranges = joinedRanges(this.#different.map((range) => ({ ...range, reason })));
     const state = ranges.length === 0 ? 'whole' : 'different';
     return { state, comparedBytes: this.#comparedBytes, ranges };
   }
@@ -192,14 +193,4 @@ class Comparison implements BatchSink {
     this.#reached = Math.max(this.#reached, last === undefined ? 0 : last.offset + last.length);
     onProgress?.({ phase: 'verify', disk: name, done: this.#reached, total: size });
   }
-}
-
-function joined(ranges: readonly ByteRange[]): readonly ByteRange[] {
-  const all: { offset: number; length: number }[] = [];
-  for (const { offset, length } of [...ranges].sort((a, b) => a.offset - b.offset)) {
-    const last = all.at(-1);
-    if (last !== undefined && last.offset + last.length === offset) last.length += length;
-    else all.push({ offset, length });
-  }
-  return all;
 }

@@ -2,6 +2,7 @@ import type { Sink } from '../ports/sink.ts';
 import { BLOCK_SIZE } from '../repository/format.ts';
 import type { DiskReader } from '../repository/tree/disk-reader.ts';
 import { type CopySource, copyRanges } from '../transfer/copy.ts';
+import { joinedRanges } from '../transfer/joined-ranges.ts';
 import { BackupError, DamagedError, type DamageReason, RepositoryError } from '../words/errors.ts';
 import { copyOptionsFor, inPieces, intoSink, type RestoreOptions } from './restore-disk.ts';
 
@@ -57,7 +58,7 @@ export async function salvageDisk(
       },
     });
     await copyRanges([source], inPieces(extents), sink, copyOptionsFor(reader.size, options));
-    const badRanges = joined(bad);
+    const badRanges = joinedRanges(bad);
     const badBytes = badRanges.reduce((sum, { length }) => sum + length, 0);
     return { goodBytes: reader.size - badBytes, badBytes, badRanges };
   });
@@ -96,16 +97,4 @@ function lossOf(error: unknown): Pick<BadRange, 'reason' | 'message'> {
   if (!isLoss(error)) throw error;
   const reason = error instanceof DamagedError ? error.reason : 'unreadable';
   return { reason, message: error.message };
-}
-
-/** In order, those that touch as one. */
-function joined(ranges: readonly BadRange[]): readonly BadRange[] {
-  const all: { -readonly [Key in keyof BadRange]: BadRange[Key] }[] = [];
-  for (const range of [...ranges].sort((a, b) => a.offset - b.offset)) {
-    const last = all.at(-1);
-    if (last?.reason === range.reason && last.offset + last.length === range.offset)
-      last.length += range.length;
-    else all.push({ ...range });
-  }
-  return all;
 }

@@ -1,3 +1,4 @@
+import { appendRange } from '../../transfer/joined-ranges.ts';
 import { DamagedError, messageOf } from '../../words/errors.ts';
 import { BLOCK_SIZE } from '../format.ts';
 import { KIND, MAX_STORED_BLOCK_BYTES } from '../packs/pack-format.ts';
@@ -130,15 +131,12 @@ export class HarmedDisks {
 
   /** Ranges of a disk, in order; empty: it is whole as far as is known. */
   async rangesOf({ root, size }: CheckedDisk): Promise<DamagedRange[]> {
-    const ranges: { offset: number; length: number; reason: string }[] = [];
+    const ranges: DamagedRange[] = [];
     if (root === null || this.#harm.isEmpty) return ranges;
     await this.#visit(root, levelsOf(size) - 1, 0, (first, count, reason) => {
       const offset = first * BLOCK_SIZE;
       const length = Math.min(size - offset, count * BLOCK_SIZE);
-      const last = ranges.at(-1);
-      if (length <= 0) return;
-      if (last?.reason === reason && last.offset + last.length === offset) last.length += length;
-      else ranges.push({ offset, length, reason });
+      if (length > 0) appendRange(ranges, { offset, length, reason });
     });
     return ranges;
   }
