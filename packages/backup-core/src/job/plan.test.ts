@@ -47,6 +47,9 @@ it('a disk that shares for too long is read in full, and no other one with it', 
     'vda full: too-old',
     'vdb since c1',
   ]);
+  // Whatever else would be a reason: it is the one that says what is stored.
+  const raw = diskFacts('vda', { format: 'raw' });
+  expect(readings(plan([raw], { ...options, mode: 'full' }))).toEqual(['vda full: too-old']);
   const lost = new Map([checkpoint('c1', 'vda')]);
   expect(() => plan([vda, vdb], options, { checkpoints: lost })).toThrow(/no incremental/);
 });

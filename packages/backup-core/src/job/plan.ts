@@ -196,11 +196,12 @@ function refuseCheckpoints(
 
 function trustOf(disk: DiskFacts, { checkpoints, bitmaps }: PlanInput, options: PlanOptions): Trust {
   const { incremental, mode, refused } = options;
+  // First: it is the one reason that also says what is stored.
+  if (options.tooOld?.has(disk.name) === true)
+    return inFull('too-old', `what disk ${disk.name} shares blocks with began too long ago`);
   if (mode === 'full' || (options.earlier === undefined && incremental === undefined))
     return inFull('asked', 'a full backup was asked for');
   if (!canBeTracked(disk)) return inFull('no-bitmap', whyNotTracked(disk));
-  if (options.tooOld?.has(disk.name) === true)
-    return inFull('too-old', `what disk ${disk.name} shares blocks with began too long ago`);
   const since: EarlierDisk | undefined =
     incremental === undefined
       ? undefined

@@ -6,7 +6,7 @@ import type { StoredDisk } from '../repository/point.ts';
 import type { Quarantine } from '../repository/quarantine.ts';
 import type { BaseTree } from '../repository/tree/builder.ts';
 import { cutTree } from '../repository/tree/cut-tree.ts';
-import { DiskWriter, tailToRead, type WrittenDisk } from '../repository/tree/disk-writer.ts';
+import { DiskWriter, type WrittenDisk } from '../repository/tree/disk-writer.ts';
 import type { TreeStore } from '../repository/tree/tree-store.ts';
 import type { DamagedRange } from '../repository/verify/check-tree.ts';
 import type { DiskReading } from '../words/disk-answers.ts';
@@ -27,8 +27,6 @@ export interface StoreDiskOptions {
   readonly base: EarlierCopy | undefined;
   /** What must not be shared, whatever the base has. */
   readonly quarantine: Quarantine;
-  /** It shares with none because that has gone on for too long. */
-  readonly isAged: boolean;
   readonly audit: Audit | undefined;
   /** Called when the audit finds bytes that had changed. */
   readonly onDifference?:
@@ -67,7 +65,7 @@ class DiskCopy {
   constructor(disk: PullBackupDisk, options: StoreDiskOptions) {
     this.#disk = disk;
     this.#options = options;
-    this.#reading = readingOf(disk, options.isAged);
+    this.#reading = readingOf(disk);
   }
 
   async take(): Promise<StoredCopy> {
@@ -82,9 +80,7 @@ class DiskCopy {
       size,
       BLOCK_SIZE,
     );
-    const tail = tailToRead(base?.disk.size ?? 0, size);
-    const doubtful = tail === undefined ? harmed : [...harmed, tail];
-    const written = await this.#write(tree, { audit: window.ranges, doubtful });
+    const written = await this.#write(tree, { audit: window.ranges, doubtful: harmed });
     const { auditedBytes, changedBytes } = written.counts;
     const healed = this.#healed(harmed);
     if (changedBytes === 0)
@@ -212,12 +208,7 @@ function sumOf(first: WrittenDisk, second: WrittenDisk): WrittenDisk['counts'] {
   return counts;
 }
 
-function readingOf({ name, since, reason, message }: PullBackupDisk, isAged: boolean): DiskReading {
+function readingOf({ since, reason, message }: PullBackupDisk): DiskReading {
   if (since !== undefined) return { mode: 'incremental', checkpoint: since };
-  if (!isAged) return { mode: 'full', reason: reason ?? 'asked', message: message ?? '' };
-  return {
-    mode: 'full',
-    reason: 'too-old',
-    message: `what disk ${name} shares blocks with began too long ago`,
-  };
+  return { mode: 'full', reason: reason ?? 'asked', message: message ?? '' };
 }

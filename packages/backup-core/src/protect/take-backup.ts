@@ -301,12 +301,12 @@ function diskOptions(
     tellRepository({ ...of, event: 'audit-difference', counts });
   };
   const common = { store: repository.store, packs, pointId: id, quarantine, audit, onProgress, onDifference };
-  if (aged.has(disk.name as DiskName)) return { ...common, base: undefined, isAged: true };
+  if (aged.has(disk.name as DiskName)) return { ...common, base: undefined };
   const base =
     disk.mode === 'incremental'
       ? copies.get(disk.name as DiskName)
       : likeliestBase(copies, { name: disk.name, image: disk.image.path });
-  return { ...common, base, isAged: false };
+  return { ...common, base };
 }
 
 function tellStored(repository: string, point: Point): void {
