@@ -1,6 +1,7 @@
 import type { DiskFacts } from '../ports/domain.ts';
 import type { StoredDisk } from '../repository/point.ts';
-import type { ListedPoint, RecentPoints } from '../repository/points.ts';
+import type { OpenRepository } from '../repository/open-repository.ts';
+import { type ListedPoint, listRecentPoints, type RecentPoints } from '../repository/points.ts';
 import type { EarlierDisk } from '../words/disk-answers.ts';
 import { jobName } from '../words/names.ts';
 import type { DiskName } from '../words/peer-names.ts';
@@ -21,13 +22,31 @@ const RECENT_POINTS = 32;
  *
  * @param points - the newest first
  */
-export function areEnough(points: readonly ListedPoint[]): boolean {
+function areEnough(points: readonly ListedPoint[]): boolean {
   const newest = points[0]?.point;
   if (newest === undefined || points.length < RECENT_POINTS) return false;
   const wanted = newest.excluded.filter(({ reason }) => reason === 'not-selected');
   return wanted.every(({ name }) =>
     points.some(({ point }) => point.disks.some((disk) => disk.name === name)),
   );
+}
+
+/** What earlier backups of a domain were like, as far as the next one needs to know. */
+export interface History {
+  readonly listing: RecentPoints;
+  /** The newest copy of each disk. */
+  readonly copies: ReadonlyMap<DiskName, EarlierCopy>;
+}
+
+/** Reads what is known of a domain. Who does not hold its lease may find that gone in the next moment. */
+export async function readHistory(
+  { store }: OpenRepository,
+  uuid: string,
+  signal: AbortSignal,
+): Promise<History> {
+  const { storage, keys } = store;
+  const listing = await listRecentPoints(storage, { uuid, keys, signal, isEnough: areEnough });
+  return { listing, copies: newestCopies(listing.points) };
 }
 
 /**

@@ -1,13 +1,16 @@
 import { endJob } from '../job/end.ts';
 import { type Survey, surveyDomain } from '../job/gather.ts';
+import type { JobTools } from '../job/pull/pull-backup.ts';
 import type { HypervisorDomain } from '../ports/domain.ts';
 import type { JobFiles } from '../ports/job-files.ts';
 import type { OpenRepository } from '../repository/open-repository.ts';
 import { BackupJobError, messageOf } from '../words/errors.ts';
 import { isJobName } from '../words/names.ts';
 import type { Remark } from '../words/remarks.ts';
+import { checkpointNamesOf, type History, neededCheckpoints } from './history.ts';
 import { forgetJob, type JobNote, notedJobs } from './job-notes.ts';
 import { cleanUp, describeStep, type NeededCheckpoint, planCleanup } from './leftovers.ts';
+import type { BackupContext } from './noted-job.ts';
 
 /**
  * Removes what dead backups of this repository left on a domain and its host: jobs, scratch files, sockets,
@@ -16,30 +19,22 @@ import { cleanUp, describeStep, type NeededCheckpoint, planCleanup } from './lef
  *
  * A job that is not noted down here is somebody else's, be it of a copy of this repository.
  *
- * @returns what was, or could not be, done; and what the domain is like, if it was looked at and is as it was
+ * @returns what was, or could not be, done; and the tools, which know what the domain is like if it was looked at and is
+ * as it was
  * @throws BackupJobError if the job of a dead backup does not end
  */
 export async function reapDomain(
-  repository: OpenRepository,
-  domain: HypervisorDomain,
-  files: JobFiles,
-  {
-    needed,
-    superseded,
-    signal,
-  }: {
-    readonly needed: readonly NeededCheckpoint[];
-    /** Names of the checkpoints of all points. */
-    readonly superseded: ReadonlySet<string>;
-    readonly signal: AbortSignal;
-  },
-): Promise<{ readonly remarks: readonly Remark[]; readonly survey?: Survey | undefined }> {
+  { repository, domain, tools }: BackupContext,
+  { listing, copies }: History,
+  signal: AbortSignal,
+): Promise<{ readonly remarks: readonly Remark[]; readonly tools: JobTools }> {
+  const superseded = checkpointNamesOf(repository.id, listing);
   const notes = await notedJobs(repository, domain.uuid, { signal });
   // Nothing of this repository has ever been on the domain: looking for bitmaps would mark it as tainted.
-  if (notes.length === 0 && superseded.size === 0) return { remarks: [] };
-  for (const note of notes) await endDeadJob(domain, files, note, signal);
+  if (notes.length === 0 && superseded.size === 0) return { remarks: [], tools };
+  for (const note of notes) await endDeadJob(domain, tools.files, note, signal);
   const { remarks, isLeft, survey } = await tidyTracking(repository, domain, {
-    needed,
+    needed: neededCheckpoints(copies),
     isSuperseded: (name) => superseded.has(name) || notes.some(({ checkpoint }) => checkpoint === name),
     signal,
   });
@@ -50,7 +45,7 @@ export async function reapDomain(
     if (socket !== null)
       remarks.push({ reason: 'leftovers', message: `what the interrupted backup ${name} left was removed` });
   }
-  return { remarks, survey };
+  return { remarks, tools: { ...tools, survey } };
 }
 
 async function endDeadJob(

@@ -8,13 +8,7 @@ import { Intent } from '../repository/intents.ts';
 import { type Lease, takeLease } from '../repository/leases.ts';
 import type { PackWriter } from '../repository/packs/pack-writer.ts';
 import type { Point } from '../repository/point.ts';
-import {
-  type ListedPoint,
-  listRecentPoints,
-  placeOf,
-  type PointListing,
-  sealPoint,
-} from '../repository/points.ts';
+import { type ListedPoint, placeOf, type PointListing, sealPoint } from '../repository/points.ts';
 import { type Quarantine, readQuarantine } from '../repository/quarantine.ts';
 import { messageOf } from '../words/errors.ts';
 import { withSignals } from '../words/joined-signal.ts';
@@ -27,13 +21,13 @@ import type { Audit } from './audit-window.ts';
 import { describePoint } from './describe-point.ts';
 import { endStored } from './end-stored.ts';
 import {
-  areEnough,
-  checkpointNamesOf,
   type EarlierCopy,
   earlierDisks,
+  type History,
   likeliestBase,
   neededCheckpoints,
   newestCopies,
+  readHistory,
 } from './history.ts';
 import { type BackupContext, giveUpJob, runNotedJob } from './noted-job.ts';
 import { reapDomain } from './reap.ts';
@@ -91,10 +85,8 @@ const LATE_ABORT_GRACE_MS = 1000;
 const PARALLEL_DISKS = 2;
 
 /** A backup that is being taken. */
-interface Run extends BackupContext {
+interface Run extends BackupContext, History {
   readonly lease: Lease;
-  readonly listing: PointListing;
-  readonly copies: ReadonlyMap<DiskName, EarlierCopy>;
   readonly quarantine: Quarantine;
   /** Disks that share with no earlier point, because that has gone on for too long. */
   readonly aged: ReadonlySet<DiskName>;
@@ -129,26 +121,19 @@ async function underBackupLease(
   lease: Lease,
   signal: AbortSignal,
 ): Promise<BackupResult> {
-  const { repository, domain, tools } = context;
-  const { storage } = repository.store;
-
+  const { repository, domain } = context;
   // Only now: what was listed before may be gone.
-  const { keys } = repository.store;
-  const listing = await listRecentPoints(storage, { uuid: domain.uuid, keys, signal, isEnough: areEnough });
-  const copies = newestCopies(listing.points);
-  const superseded = checkpointNamesOf(repository.id, listing);
-  const needed = neededCheckpoints(copies);
-  const reaping = { needed, superseded, signal };
-  const { remarks, survey } = await reapDomain(repository, domain, tools.files, reaping);
+  const history = await readHistory(repository, domain.uuid, signal);
+  const { listing, copies } = history;
+  const { remarks, tools } = await reapDomain(context, history, signal);
   const id = ulid(listing.points.at(-1)?.point.id);
   const aged = agedDisks(copies, options.maxTreeAgeMs);
   const quarantine = await readQuarantine(repository.store, { signal });
   const run: Run = {
     ...context,
-    tools: { ...tools, survey },
+    tools,
     lease,
-    listing,
-    copies,
+    ...history,
     quarantine,
     aged,
     id,

@@ -3,7 +3,6 @@ import type { PullBackup } from '../job/pull/pull-backup.ts';
 import type { PullBackupDisk } from '../job/pull/pull-backup-disk.ts';
 import type { BatchSink, SinkBatch } from '../ports/sink.ts';
 import { BLOCK_SIZE } from '../repository/format.ts';
-import { listPoints } from '../repository/points.ts';
 import { DiskReader } from '../repository/tree/disk-reader.ts';
 import { underLease } from '../repository/under-lease.ts';
 import type { DamagedRange } from '../repository/verify/check-tree.ts';
@@ -17,7 +16,7 @@ import type { OnProgress } from '../words/progress.ts';
 import type { Remark } from '../words/remarks.ts';
 import { ulid } from '../words/ulid.ts';
 import { auditWindow } from './audit-window.ts';
-import { type EarlierCopy, earlierDisks, neededCheckpoints, newestCopies } from './history.ts';
+import { type EarlierCopy, earlierDisks, readHistory } from './history.ts';
 import { forgetJob } from './job-notes.ts';
 import { type BackupContext, giveUpJob, runNotedJob } from './noted-job.ts';
 import { reapDomain } from './reap.ts';
@@ -76,18 +75,13 @@ export function verifyLive(context: BackupContext, options: VerifyLiveOptions): 
   const { store, owners } = repository;
   const work = { kind: 'backup', domain: domain.uuid } as const;
   return underLease(store.storage, owners, work, { signal: options.signal }, async (_, signal) => {
-    const { points } = await listPoints(store.storage, { uuid: domain.uuid, keys: store.keys, signal });
-    const last = points.at(-1);
+    const history = await readHistory(repository, domain.uuid, signal);
+    const last = history.listing.points.at(-1);
     if (last === undefined)
       throw new NotFoundError('point', `${store.storage.description} has no point of domain ${domain.name}`);
-    const copies = newestCopies(points);
-    const superseded = new Set(points.flatMap(({ point }) => point.checkpoint?.name ?? []));
-    const needed = neededCheckpoints(copies);
-    const reaping = { needed, superseded, signal };
-    const { remarks, survey } = await reapDomain(repository, domain, context.tools.files, reaping);
-    const surveyed = { ...context, tools: { ...context.tools, survey } };
+    const { remarks, tools } = await reapDomain(context, history, signal);
     const name = jobName(repository.id, ulid(last.point.id));
-    const report = await compareDomain(surveyed, copies, { ...options, signal, name });
+    const report = await compareDomain({ ...context, tools }, history.copies, { ...options, signal, name });
     return { ...report, remarks };
   });
 }
